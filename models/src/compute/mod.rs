@@ -1,0 +1,17 @@
+//! What the compute service owns: machines that run guests, and the guests.
+
+pub mod assignment;
+pub mod console_log;
+pub mod flavor;
+pub mod instance;
+pub mod instance_action;
+pub mod node;
+pub mod report;
+pub mod ssh_key;
+
+pub use console_log::ConsoleLog;
+pub use flavor::Flavor;
+pub use instance::Instance;
+pub use instance_action::InstanceAction;
+pub use node::Node;
+pub use ssh_key::SshKey;

@@ -1,0 +1,73 @@
+//! Machines that run guests.
+
+use crate::{Count, GiB, Id, Meta, MiB, Model, Name, Timestamp, Vcpus, choice};
+
+choice! {
+    /// Whether a node can be used, as the control plane sees it.
+    pub enum NodeStatus {
+        /// It has not reported yet.
+        Joining = "joining",
+        /// It reports.
+        Ready = "ready",
+        /// It has not reported for a while; its guests run on.
+        Silent = "silent",
+    }
+}
+
+choice! {
+    /// What guests are executed by.
+    pub enum Accelerator {
+        /// The processor's own virtualisation.
+        Kvm = "kvm",
+        /// Emulation by QEMU: works everywhere, ten times slower.
+        Tcg = "tcg",
+        /// Nothing: the simulated hypervisor.
+        Simulated = "simulated",
+    }
+}
+
+/// A machine that runs guests, with its capacity. Its agent may report less than what was approved, never more.
+#[derive(Model)]
+#[model(service = Compute, path = "node", scope = Site, unique(name))]
+#[model(create = Operator, read = Operator, update = Operator, delete = Operator)]
+pub struct Node {
+    /// Its id; the agent's credential names it.
+    #[model(node)]
+    pub id: Id<Node>,
+    /// What people call it.
+    #[model(create, update, filter)]
+    pub name: Name,
+    /// Approved virtual processors for guests, overcommit included.
+    #[model(create, update)]
+    pub vcpus: Vcpus,
+    /// Approved memory for guests.
+    #[model(create, update)]
+    pub memory_mib: MiB,
+    /// Approved disk for guests.
+    #[model(create, update)]
+    pub disk_gib: GiB,
+    /// While false, nothing new is placed here.
+    #[model(create, update, filter, default = true)]
+    pub schedulable: bool,
+    /// Whether it reports.
+    #[model(system, filter, default = NodeStatus::Joining)]
+    pub status: NodeStatus,
+    /// What executes guests, found out by trying.
+    #[model(status)]
+    pub accelerator: Option<Accelerator>,
+    /// What is wrong with it, in a sentence, such as a network that can't be started.
+    #[model(status)]
+    pub message: Option<String>,
+    /// The agent's version.
+    #[model(status)]
+    pub agent_version: Option<String>,
+    /// The guests on it that no row of ours knows, which the agent leaves alone.
+    #[model(status)]
+    pub unclaimed: Count,
+    /// When it last became ready or silent.
+    #[model(status)]
+    pub status_since: Option<Timestamp>,
+    /// Version, labels, times.
+    #[model(meta)]
+    pub meta: Meta,
+}

@@ -1,0 +1,115 @@
+//! What a node tells compute.
+
+use crate::{
+    Generation, Id,
+    compute::{
+        console_log::ConsoleLog,
+        instance::{Instance, InstanceStatus},
+        instance_action::InstanceAction,
+        node::Accelerator,
+    },
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// Body of `POST /compute/v1/nodereport/{node}`: what the node saw and did, in batches.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct NodeReport {
+    /// Made anew when the agent starts.
+    pub boot_id: Uuid,
+    /// Grows with every report of this boot; an older report than the last one is ignored.
+    pub sequence: u64,
+    /// The machine as a whole.
+    pub node: NodeSeen,
+    /// The guests that changed, or all of them in the first report of a boot.
+    pub instances: Vec<InstanceSeen>,
+    /// Instances whose tombstone is carried out: nothing of them is left here.
+    pub gone: Vec<GoneInstance>,
+    /// Guests with our mark that the manifest does not list; they are left alone.
+    pub unclaimed: Vec<UnclaimedGuest>,
+    /// Actions that ended.
+    pub actions: Vec<ActionDone>,
+    /// Console texts that were read.
+    pub console_logs: Vec<ConsoleRead>,
+}
+
+/// The machine as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NodeSeen {
+    /// What executes guests.
+    pub accelerator: Accelerator,
+    /// What is wrong, in a sentence.
+    pub message: Option<String>,
+    /// The agent's version.
+    pub agent_version: String,
+}
+
+/// A guest as its node saw it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct InstanceSeen {
+    /// The instance.
+    pub id: Id<Instance>,
+    /// The generation of desire that the node has acted on.
+    pub observed_generation: Generation,
+    /// What it is doing: building, starting, running, stopping, stopped, rebooting or failed.
+    pub status: InstanceStatus,
+    /// Why, if there is more to say.
+    pub reason: Option<String>,
+    /// The address that the guest has got.
+    pub address: Option<String>,
+    /// The guest switched itself off: the wish becomes `stopped`.
+    pub powered_off_itself: bool,
+}
+
+/// A tombstone that is carried out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct GoneInstance {
+    /// The instance.
+    pub id: Id<Instance>,
+    /// The tombstone's generation.
+    pub generation: Generation,
+}
+
+/// A guest with our mark that nobody claims.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct UnclaimedGuest {
+    /// The instance id in its mark.
+    pub id: Id<Instance>,
+    /// The generation in its mark.
+    pub generation: Generation,
+    /// The name in its mark.
+    pub name: String,
+    /// The project in its mark.
+    pub project_id: Option<Uuid>,
+    /// Virtual processors.
+    pub vcpus: crate::Vcpus,
+    /// Memory.
+    pub memory_mib: crate::MiB,
+    /// Root disk.
+    pub disk_gib: crate::GiB,
+    /// The image in its mark.
+    pub image_id: Option<Uuid>,
+    /// Whether it runs.
+    pub running: bool,
+}
+
+/// How an action ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ActionDone {
+    /// The action.
+    pub id: Id<InstanceAction>,
+    /// Why it failed; absent when it was done.
+    pub error: Option<String>,
+}
+
+/// A console text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ConsoleRead {
+    /// The request.
+    pub id: Id<ConsoleLog>,
+    /// At most the last 256 KiB, control characters escaped.
+    pub text: Option<String>,
+    /// Why it could not be read.
+    pub error: Option<String>,
+}

@@ -1,0 +1,14 @@
+//! What the identity service owns: who may do what.
+
+pub mod api_key;
+pub mod grant;
+pub mod project;
+pub mod secret;
+pub mod token;
+pub mod user;
+
+pub use api_key::ApiKey;
+pub use grant::Grant;
+pub use project::Project;
+pub use secret::Secret;
+pub use user::User;

@@ -1,0 +1,37 @@
+//! One connection type over both databases.
+
+use diesel::{
+    pg::{Pg, PgConnection},
+    prelude::*,
+    query_builder::{AstPass, QueryFragment, QueryId},
+    sqlite::{Sqlite, SqliteConnection},
+};
+
+/// A connection to either database. Open one variant by name, never through `establish`, which tries both in turn.
+#[derive(diesel::MultiConnection)]
+#[allow(missing_docs, reason = "the derive writes items without docs")]
+pub enum AnyConnection {
+    /// PostgreSQL.
+    Pg(PgConnection),
+    /// SQLite.
+    Sqlite(SqliteConnection),
+}
+
+/// A statement that both databases understand but that the derive for [`AnyConnection`] has no support for, such as
+/// ON CONFLICT: `Both(insert.on_conflict(…).do_nothing()).execute(c)`.
+#[derive(Debug, Clone, Copy)]
+pub struct Both<Q>(pub Q);
+
+impl<Q: QueryFragment<Pg> + QueryFragment<Sqlite>> QueryFragment<MultiBackend> for Both<Q> {
+    fn walk_ast<'b>(&'b self, pass: AstPass<'_, 'b, MultiBackend>) -> QueryResult<()> {
+        MultiBackend::walk_variant_ast(&self.0, pass)
+    }
+}
+impl<Q: QueryId> QueryId for Both<Q> {
+    type QueryId = Q::QueryId;
+    const HAS_STATIC_QUERY_ID: bool = Q::HAS_STATIC_QUERY_ID;
+}
+impl<Q: diesel::query_builder::Query> diesel::query_builder::Query for Both<Q> {
+    type SqlType = Q::SqlType;
+}
+impl<Q, C> RunQueryDsl<C> for Both<Q> {}
