@@ -57,8 +57,12 @@ impl Answer {
     pub fn error(&self) -> Error {
         match serde_json::from_slice::<Problem>(&self.body) {
             Ok(problem) => problem.into(),
-            Err(_) if self.status == 503 || self.status == 502 => Error::unavailable("the service can't be reached just now: try again"),
-            Err(_) => Error::internal(format!("the service answered with status {} and no problem document", self.status)),
+            Err(_) if self.status == 503 || self.status == 502 => {
+                Error::unavailable("the service can't be reached just now: try again")
+            }
+            Err(_) => {
+                Error::internal(format!("the service answered with status {} and no problem document", self.status))
+            }
         }
     }
 }
@@ -84,7 +88,14 @@ impl<M: Model> Remote<M> {
     fn path(rest: &str) -> String {
         format!("/{}/v1/{}{rest}", M::SERVICE.name(), M::PATH)
     }
-    async fn call(&self, ctx: &Context, method: &'static str, path: String, body: Option<Bytes>, if_match: Option<Generation>) -> Result<Answer> {
+    async fn call(
+        &self,
+        ctx: &Context,
+        method: &'static str,
+        path: String,
+        body: Option<Bytes>,
+        if_match: Option<Generation>,
+    ) -> Result<Answer> {
         ctx.remaining()?;
         self.transport.send(ctx, Call { service: M::SERVICE, method, path, body, if_match }).await
     }
@@ -126,7 +137,10 @@ impl<M: Model> Store<M> for Remote<M> {
         answer.read::<Batch<M>>().map(|batch| batch.items)
     }
     async fn list(&self, ctx: &Context, filter: &M::Filter, page: &Page) -> Result<Listing<M>> {
-        let parts = [serde_json::to_value(filter).map_err(Error::internal)?, serde_json::to_value(page).map_err(Error::internal)?];
+        let parts = [
+            serde_json::to_value(filter).map_err(Error::internal)?,
+            serde_json::to_value(page).map_err(Error::internal)?,
+        ];
         self.call(ctx, "GET", Self::path(&query(&parts)), None, None).await?.read()
     }
     async fn create(&self, ctx: &Context, new: M::New) -> Result<Created<M>> {
@@ -146,7 +160,13 @@ impl<M: Model> Store<M> for Remote<M> {
     async fn update(&self, ctx: &Context, id: Id<M>, patch: M::Patch, version: Option<Generation>) -> Result<M> {
         self.call(ctx, "PATCH", Self::path(&format!("/{id}")), json_body(&patch)?, version).await?.read()
     }
-    async fn save(&self, ctx: &Context, id: Id<M>, whole: Map<String, Value>, version: Option<Generation>) -> Result<M> {
+    async fn save(
+        &self,
+        ctx: &Context,
+        id: Id<M>,
+        whole: Map<String, Value>,
+        version: Option<Generation>,
+    ) -> Result<M> {
         self.call(ctx, "PUT", Self::path(&format!("/{id}")), json_body(&whole)?, version).await?.read()
     }
     async fn delete(&self, ctx: &Context, id: Id<M>) -> Result<Deleted<M>> {

@@ -69,9 +69,10 @@ impl Stores {
         match (put, &self.elsewhere) {
             (Some(store), _) => Ok(store.clone()),
             (None, Some(transport)) => Ok(Arc::new(Remote::new(transport.clone()))),
-            (None, None) => {
-                Err(Error::internal(format!("no store was given for {}: add it where this process is put together", M::PATH)))
-            }
+            (None, None) => Err(Error::internal(format!(
+                "no store was given for {}: add it where this process is put together",
+                M::PATH
+            ))),
         }
     }
     /// Whether `M` has a store of its own here.

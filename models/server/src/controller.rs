@@ -3,10 +3,7 @@
 use crate::db::{Database, RequestNote, Tx};
 use async_trait::async_trait;
 use cirro_models::{
-    Context, Created, Deleted, Id, Listing, Page, Reach, Result, Subject,
-    error::Error,
-    sql::Table,
-    subject::Principal,
+    Context, Created, Deleted, Id, Listing, Page, Reach, Result, Subject, error::Error, sql::Table, subject::Principal,
     units::Generation,
 };
 use std::sync::Arc;
@@ -76,7 +73,10 @@ impl OwnerContext for Context {
     fn database(&self) -> Result<Arc<Database>> {
         self.stores().part::<Database>()
     }
-    async fn write<T: Send + 'static>(&self, change: impl FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static) -> Result<T> {
+    async fn write<T: Send + 'static>(
+        &self,
+        change: impl FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         self.remaining()?;
         self.database()?.write(self.subject(), self.request::<RequestNote>(), change).await
     }
@@ -86,7 +86,9 @@ impl OwnerContext for Context {
     }
     fn require_unscoped(&self) -> Result<()> {
         if self.subject().is_scoped() {
-            return Err(Error::forbidden("an API key makes no keys, grants or users and changes none: log in with a password"));
+            return Err(Error::forbidden(
+                "an API key makes no keys, grants or users and changes none: log in with a password",
+            ));
         }
         Ok(())
     }

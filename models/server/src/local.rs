@@ -45,7 +45,10 @@ impl<M: Table> Local<M> {
         Err(Error::forbidden(match right.as_str() {
             "nobody" => format!("a {} can't be {what}d by callers", M::PATH),
             "anyone" => format!("this {} belongs to somebody else: only they or an operator may {what} it", M::PATH),
-            _ => format!("to {what} a {} takes the role {right} where it belongs: ask somebody who may grant it", M::PATH),
+            _ => format!(
+                "to {what} a {} takes the role {right} where it belongs: ask somebody who may grant it",
+                M::PATH
+            ),
         }))
     }
     async fn read_one(&self, ctx: &Context, id: Id<M>) -> Result<M> {
@@ -99,7 +102,10 @@ impl<M: Table> Local<M> {
         };
         if reach == Reach::Nothing {
             let right = format!("{:?}", M::RIGHTS.create).to_lowercase();
-            return Err(Error::forbidden(format!("to create a {} takes the role {right}: ask somebody who may grant it", M::PATH)));
+            return Err(Error::forbidden(format!(
+                "to create a {} takes the role {right}: ask somebody who may grant it",
+                M::PATH
+            )));
         }
         let draft = M::build(new, seed)?;
         Self::require(ctx, &draft, Operation::Create)?;
@@ -140,7 +146,10 @@ impl<M: Table> Store<M> for Local<M> {
     async fn get_many(&self, ctx: &Context, ids: &[Id<M>]) -> Result<Vec<M>> {
         ctx.remaining()?;
         if ids.len() > usize::try_from(Page::MAX).unwrap_or(0) {
-            return Err(Error::invalid("ids", format!("{} ids are too many: ask for at most {} at once", ids.len(), Page::MAX)));
+            return Err(Error::invalid(
+                "ids",
+                format!("{} ids are too many: ask for at most {} at once", ids.len(), Page::MAX),
+            ));
         }
         let reach = M::reach(ctx.subject(), Operation::Read);
         let rows = self.controller.get_many(ctx, ids).await?;
@@ -171,7 +180,13 @@ impl<M: Table> Store<M> for Local<M> {
         self.once(ctx, note, replay, |ctx| async move { self.change(ctx, id, patch, version).await }).await
     }
 
-    async fn save(&self, ctx: &Context, id: Id<M>, whole: Map<String, Value>, version: Option<Generation>) -> Result<M> {
+    async fn save(
+        &self,
+        ctx: &Context,
+        id: Id<M>,
+        whole: Map<String, Value>,
+        version: Option<Generation>,
+    ) -> Result<M> {
         let current = self.read_one(ctx, id).await?;
         let (patch, given) = differences(&current, whole)?;
         if patch.is_empty() {
@@ -181,7 +196,8 @@ impl<M: Table> Store<M> for Local<M> {
         let version = version.or(given).ok_or_else(|| {
             Error::invalid("version", "say which version you have changed: in `version`, or in the If-Match header")
         })?;
-        let patch: M::Patch = serde_json::from_value(Value::Object(patch)).map_err(|e| Error::invalid("body", e.to_string()))?;
+        let patch: M::Patch =
+            serde_json::from_value(Value::Object(patch)).map_err(|e| Error::invalid("body", e.to_string()))?;
         self.update(ctx, id, patch, Some(version)).await
     }
 
@@ -219,7 +235,8 @@ fn differences<M: Model>(current: &M, whole: Map<String, Value>) -> Result<(Map<
     for (field, value) in whole {
         let before = stored.get(&field).unwrap_or(&Value::Null);
         if field == "version" {
-            version = Some(serde_json::from_value(value).map_err(|error| Error::invalid("version", error.to_string()))?);
+            version =
+                Some(serde_json::from_value(value).map_err(|error| Error::invalid("version", error.to_string()))?);
         } else if field == "links" || value == *before {
         } else if field == "labels" {
             patch.insert(field, label_patch(before, &value));
@@ -229,7 +246,12 @@ fn differences<M: Model>(current: &M, whole: Map<String, Value>) -> Result<(Map<
                 None if !stored.contains_key(&field) && field != "deleted_at" => {
                     return Err(Error::invalid(&field, format!("a {} has no such field: leave it out", M::PATH)));
                 }
-                _ => return Err(Error::invalid(&field, "this field can't be changed by callers: leave it out, or as it is")),
+                _ => {
+                    return Err(Error::invalid(
+                        &field,
+                        "this field can't be changed by callers: leave it out, or as it is",
+                    ));
+                }
             }
         }
     }

@@ -40,16 +40,26 @@ impl<M: Model> Mounted<M> {
         if ctx.subject().expires_at().is_some_and(|end| end <= Timestamp::now()) {
             return Err(Error::unauthenticated("the token has expired: log in again"));
         }
-        let stores = self.door.get().ok_or_else(|| Error::unavailable(format!("{} is starting: try again", M::SERVICE.name())))?;
+        let stores = self
+            .door
+            .get()
+            .ok_or_else(|| Error::unavailable(format!("{} is starting: try again", M::SERVICE.name())))?;
         let inside = ctx.entering(stores.clone());
         let call = call(stores.of::<M>()?, inside);
         match tokio::time::timeout(remaining, call).await {
             Ok(Err(error @ Error::Internal { .. })) => {
-                tracing::error!(error = &error as &dyn std::error::Error, request_id = ctx.request_id(), "{} failed", M::SERVICE.name());
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    request_id = ctx.request_id(),
+                    "{} failed",
+                    M::SERVICE.name()
+                );
                 Err(error.without_source())
             }
             Ok(outcome) => outcome,
-            Err(_) => Err(Error::DeadlineExceeded { detail: format!("{} did not answer in time: try again", M::SERVICE.name()) }),
+            Err(_) => Err(Error::DeadlineExceeded {
+                detail: format!("{} did not answer in time: try again", M::SERVICE.name()),
+            }),
         }
     }
 }
@@ -71,7 +81,13 @@ impl<M: Model> Store<M> for Mounted<M> {
     async fn update(&self, ctx: &Context, id: Id<M>, patch: M::Patch, version: Option<Generation>) -> Result<M> {
         self.enter(ctx, |store, ctx| async move { store.update(&ctx, id, patch, version).await }).await
     }
-    async fn save(&self, ctx: &Context, id: Id<M>, whole: Map<String, Value>, version: Option<Generation>) -> Result<M> {
+    async fn save(
+        &self,
+        ctx: &Context,
+        id: Id<M>,
+        whole: Map<String, Value>,
+        version: Option<Generation>,
+    ) -> Result<M> {
         self.enter(ctx, |store, ctx| async move { store.save(&ctx, id, whole, version).await }).await
     }
     async fn delete(&self, ctx: &Context, id: Id<M>) -> Result<Deleted<M>> {

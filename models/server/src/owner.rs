@@ -67,7 +67,15 @@ impl Owner {
         let mut stores = Stores::default();
         stores.put_part(Arc::new(database.clone()));
         stores.put_part(Arc::new(Whose(service)));
-        Self { service, models: Vec::new(), routes: Vec::new(), describes: Vec::new(), database, stores, door: Door::new(OnceLock::new()) }
+        Self {
+            service,
+            models: Vec::new(),
+            routes: Vec::new(),
+            describes: Vec::new(),
+            database,
+            stores,
+            door: Door::new(OnceLock::new()),
+        }
     }
     /// The service owns `M`: its rows are in this database, behind this controller.
     #[must_use]

@@ -161,7 +161,9 @@ impl Verifier {
             return refuse("the token has expired: log in again, or get a new token with POST /identity/v1/token");
         }
         if claims.iat_us > now + 60_000_000 {
-            return refuse("the token was made in the future: check the clocks of this machine and the identity service's");
+            return refuse(
+                "the token was made in the future: check the clocks of this machine and the identity service's",
+            );
         }
         if self.revoked.read().get(&claims.root).is_some_and(|until| claims.iat_us <= *until) {
             return refuse("the token was revoked: log in again");
@@ -169,9 +171,13 @@ impl Verifier {
         subject(&claims)
     }
     fn verify_signature(&self, token: &str) -> Result<Claims> {
-        let refuse = || Error::unauthenticated("the token can't be trusted: get one with `cirro login` or POST /identity/v1/token");
+        let refuse = || {
+            Error::unauthenticated("the token can't be trusted: get one with `cirro login` or POST /identity/v1/token")
+        };
         let mut parts = token.split('.');
-        let (Some(header), Some(payload), Some(signature), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+        let (Some(header), Some(payload), Some(signature), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
             return Err(refuse());
         };
         if token.len() > LONGEST {
@@ -200,8 +206,10 @@ impl Verifier {
 }
 
 fn subject(claims: &Claims) -> Result<Subject> {
-    let principal: Principal =
-        claims.sub.parse().map_err(|()| Error::unauthenticated("the token names nobody that this release knows: log in again"))?;
+    let principal: Principal = claims
+        .sub
+        .parse()
+        .map_err(|()| Error::unauthenticated("the token names nobody that this release knows: log in again"))?;
     let project = claims.project.zip(claims.role.clone());
     let end = Timestamp::from_micros(claims.exp.saturating_mul(1_000_000));
     Ok(Subject::verified(principal, project, claims.operator, claims.scoped, Some(end)))

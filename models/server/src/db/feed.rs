@@ -50,7 +50,8 @@ struct End {
 impl Feed {
     /// Reads the epoch, or begins the first one.
     pub(crate) fn open(c: &mut AnyConnection) -> Result<Self> {
-        let kept = site::table.find("epoch").select(site::value).first::<String>(c).optional().map_err(database_error)?;
+        let kept =
+            site::table.find("epoch").select(site::value).first::<String>(c).optional().map_err(database_error)?;
         let epoch = if let Some(epoch) = kept.and_then(|epoch| epoch.parse().ok()) {
             epoch
         } else {
@@ -91,7 +92,9 @@ impl Feed {
     pub fn after(&self, c: &mut AnyConnection, position: Position, limit: i64) -> Result<Vec<Change>> {
         if position.epoch != self.0.epoch {
             return Err(Error::Gone {
-                detail: "the database was put back to an earlier state since you read: list again, and watch from there".to_owned(),
+                detail:
+                    "the database was put back to an earlier state since you read: list again, and watch from there"
+                        .to_owned(),
             });
         }
         const COLUMNS: &str = "SELECT xid, seq, model, id, version, project_id, kind FROM change";
@@ -145,7 +148,14 @@ impl Feed {
         let mut commits = feed.commits();
         let mut position = match after {
             Some(position) => position,
-            None => database.read({ let feed = feed.clone(); move |c| feed.end(c) }).await?,
+            None => {
+                database
+                    .read({
+                        let feed = feed.clone();
+                        move |c| feed.end(c)
+                    })
+                    .await?
+            }
         };
         loop {
             commits.mark_unchanged();

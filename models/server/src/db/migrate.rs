@@ -28,12 +28,17 @@ impl Migrations {
         };
         done.map_err(|error| {
             tracing::error!(%error, "a migration failed");
-            Error::unavailable(format!("the database's tables can't be brought up to date ({error}): check its disk and rights"))
+            Error::unavailable(format!(
+                "the database's tables can't be brought up to date ({error}): check its disk and rights"
+            ))
         })
     }
 }
 
-fn run<B: diesel::backend::Backend>(c: &mut impl MigrationHarness<B>, migrations: EmbeddedMigrations) -> Result<(), String>
+fn run<B: diesel::backend::Backend>(
+    c: &mut impl MigrationHarness<B>,
+    migrations: EmbeddedMigrations,
+) -> Result<(), String>
 where
     EmbeddedMigrations: diesel::migration::MigrationSource<B>,
 {

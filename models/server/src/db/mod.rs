@@ -59,7 +59,10 @@ impl Database {
         self.0.writer.is_some()
     }
     /// Runs a query.
-    pub async fn read<T: Send + 'static>(&self, query: impl FnOnce(&mut AnyConnection) -> Result<T> + Send + 'static) -> Result<T> {
+    pub async fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&mut AnyConnection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         self.0.readers.run(query).await
     }
     /// Runs a change in one transaction with its feed entries and, for a request, its note. The closure may run more
@@ -92,7 +95,9 @@ pub(crate) fn database_error(error: diesel::result::Error) -> Error {
         E::DatabaseError(Kind::ClosedConnection | Kind::SerializationFailure, _) => {
             Error::unavailable("the database can't be reached just now: try again")
         }
-        E::DatabaseError(_, ref info) if info.message().contains("disk is full") || info.message().contains("disk I/O") => {
+        E::DatabaseError(_, ref info)
+            if info.message().contains("disk is full") || info.message().contains("disk I/O") =>
+        {
             tracing::error!(error = info.message(), "the database can't be written");
             Error::unavailable("the disk of the database is full or broken: free some room on it and try again")
         }

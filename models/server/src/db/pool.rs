@@ -31,7 +31,10 @@ impl Pool {
         Ok(Self(sender))
     }
 
-    pub(crate) async fn run<T: Send + 'static>(&self, query: impl FnOnce(&mut AnyConnection) -> Result<T> + Send + 'static) -> Result<T> {
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&mut AnyConnection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let (answer, answered) = oneshot::channel();
         let query: Query = Box::new(move |c| {
             // nobody may wait any longer: then the answer is dropped

@@ -50,7 +50,14 @@ impl RequestNote {
         let project = ctx.subject().project();
         let scope = project.map(|id| id.to_string()).unwrap_or_default();
         let key_hash = ctx.key().map(|key| {
-            hash(&[principal.as_bytes(), scope.as_bytes(), operation.as_bytes(), model.as_bytes(), target.as_bytes(), key.as_bytes()])
+            hash(&[
+                principal.as_bytes(),
+                scope.as_bytes(),
+                operation.as_bytes(),
+                model.as_bytes(),
+                target.as_bytes(),
+                key.as_bytes(),
+            ])
         });
         Self {
             id: Uuid::now_v7(),
@@ -92,7 +99,13 @@ impl RequestNote {
         }
     }
     /// Writes the note into the transaction of its effect. `Ok(false)` when another request with the same key was first.
-    pub(crate) fn record(&self, c: &mut AnyConnection, subject: Option<Uuid>, status: i64, answer: Option<String>) -> Result<bool> {
+    pub(crate) fn record(
+        &self,
+        c: &mut AnyConnection,
+        subject: Option<Uuid>,
+        status: i64,
+        answer: Option<String>,
+    ) -> Result<bool> {
         if self.recorded.load(Ordering::Acquire) {
             diesel::update(request::table.find(GuidValue(self.id)))
                 .set((request::status.eq(status), request::answer.eq(answer)))
@@ -118,7 +131,9 @@ impl RequestNote {
             .execute(c);
         match inserted {
             Ok(_) => Ok(true),
-            Err(diesel::result::Error::DatabaseError(diesel::result::DatabaseErrorKind::UniqueViolation, _)) => Ok(false),
+            Err(diesel::result::Error::DatabaseError(diesel::result::DatabaseErrorKind::UniqueViolation, _)) => {
+                Ok(false)
+            }
             Err(error) => Err(database_error(error)),
         }
     }

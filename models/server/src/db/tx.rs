@@ -75,7 +75,11 @@ impl<'c> Tx<'c> {
             && version != stored.meta().version
             && applied.changed
         {
-            return Err(Error::Stale { kind: M::PATH.to_owned(), id: id.to_string(), version: stored.meta().version.get() });
+            return Err(Error::Stale {
+                kind: M::PATH.to_owned(),
+                id: id.to_string(),
+                version: stored.meta().version.get(),
+            });
         }
         if applied.changed {
             self.put(&stored, &row)?;
@@ -173,7 +177,8 @@ impl<'c> Tx<'c> {
         if !self.wrote && self.answer.is_none() {
             return Ok(());
         }
-        let (subject, status, answer) = self.answer.take().map_or((None, 200, None), |(id, status, answer)| (Some(id), status, answer));
+        let (subject, status, answer) =
+            self.answer.take().map_or((None, 200, None), |(id, status, answer)| (Some(id), status, answer));
         let mut kept = Map::new();
         if let Some(answer) = answer {
             kept.insert("model".to_owned(), answer);
@@ -196,7 +201,8 @@ fn seal_once(key: &[u8; 32], once: &Map<String, Value>) -> Result<String> {
     openssl::rand::rand_bytes(&mut nonce).map_err(Error::internal)?;
     let text = serde_json::to_vec(once).map_err(Error::internal)?;
     let cipher = openssl::symm::Cipher::aes_256_gcm();
-    let sealed = openssl::symm::encrypt_aead(cipher, key, Some(&nonce), &[], &text, &mut tag).map_err(Error::internal)?;
+    let sealed =
+        openssl::symm::encrypt_aead(cipher, key, Some(&nonce), &[], &text, &mut tag).map_err(Error::internal)?;
     Ok(STANDARD.encode([&nonce[..], &tag[..], &sealed[..]].concat()))
 }
 
@@ -220,9 +226,10 @@ fn refused<M: Model>(error: diesel::result::Error) -> Error {
             M::PATH,
             M::UNIQUE.iter().filter(|field| !field.ends_with("project_id")).copied().collect::<Vec<_>>().join(" and ")
         )),
-        E::DatabaseError(Kind::ForeignKeyViolation, _) => {
-            Error::conflict(format!("this {} is still used by something, or names something that does not exist", M::PATH))
-        }
+        E::DatabaseError(Kind::ForeignKeyViolation, _) => Error::conflict(format!(
+            "this {} is still used by something, or names something that does not exist",
+            M::PATH
+        )),
         other => database_error(other),
     }
 }

@@ -29,7 +29,8 @@ impl Tx<'_> {
     }
     /// One statement that checks and adds: two transactions at once can't both take the last of it.
     fn add(&mut self, project: Id<Project>, resource: &str, amount: i64, limit: Option<i64>) -> Result<bool> {
-        let first = (quota_usage::project_id.eq(project.store()), quota_usage::resource.eq(resource), quota_usage::used.eq(0));
+        let first =
+            (quota_usage::project_id.eq(project.store()), quota_usage::resource.eq(resource), quota_usage::used.eq(0));
         let insert = diesel::insert_into(quota_usage::table).values(first);
         Both(insert.on_conflict((quota_usage::project_id, quota_usage::resource)).do_nothing())
             .execute(self.connection())

@@ -18,7 +18,9 @@ async fn bytes(mut payload: web::Payload) -> Result<web::BytesMut> {
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|error| Error::Malformed { detail: format!("the body broke off: {error}") })?;
         if body.len() + chunk.len() > MAX_BODY {
-            return Err(Error::TooLarge { detail: format!("the body is larger than {MAX_BODY} bytes: send less at once") });
+            return Err(Error::TooLarge {
+                detail: format!("the body is larger than {MAX_BODY} bytes: send less at once"),
+            });
         }
         body.extend_from_slice(&chunk);
     }
@@ -32,8 +34,12 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
         let path = error.path().to_string();
         let inner = error.into_inner();
         match inner.classify() {
-            Category::Data => Error::invalid(if path == "." { "body".to_owned() } else { path }, plain(&inner.to_string())),
-            Category::Eof if bytes.is_empty() => Error::Malformed { detail: "the body is empty: send a JSON object".to_owned() },
+            Category::Data => {
+                Error::invalid(if path == "." { "body".to_owned() } else { path }, plain(&inner.to_string()))
+            }
+            Category::Eof if bytes.is_empty() => {
+                Error::Malformed { detail: "the body is empty: send a JSON object".to_owned() }
+            }
             _ => Error::Malformed { detail: format!("the body is no JSON: {inner}") },
         }
     })?;

@@ -71,14 +71,18 @@ fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
 
 fn bearer(headers: &HeaderMap) -> Result<&str> {
     let given = text(headers, "authorization");
-    let scheme = given.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let scheme =
+        given.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     scheme.map(|(_, token)| token.trim()).ok_or_else(|| {
-        Error::unauthenticated("this takes a token: send `Authorization: Bearer …`, got with `cirro token` or POST /identity/v1/token")
+        Error::unauthenticated(
+            "this takes a token: send `Authorization: Bearer …`, got with `cirro token` or POST /identity/v1/token",
+        )
     })
 }
 
 /// The caller's request id, if it is a plain one.
 pub(crate) fn request_id(headers: &HeaderMap) -> Option<String> {
-    let plain = |id: &&str| (1..=64).contains(&id.len()) && id.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    let plain =
+        |id: &&str| (1..=64).contains(&id.len()) && id.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
     text(headers, "x-request-id").filter(plain).map(ToOwned::to_owned)
 }

@@ -34,11 +34,13 @@ async fn serve(owner: Arc<Owner>, caller: Caller, request: HttpRequest) -> Resul
             .map_err(|error| Error::invalid("query", error.to_string()))?;
         let model = owner.models.iter().find(|model| model.path() == asked.model).ok_or_else(|| {
             let known: Vec<_> = owner.models.iter().map(|model| model.path()).collect();
-            Error::invalid("model", format!("{} owns no such model: give one of {}", owner.service().name(), known.join(", ")))
+            Error::invalid(
+                "model",
+                format!("{} owns no such model: give one of {}", owner.service().name(), known.join(", ")),
+            )
         })?;
         model.watch(&caller, asked.after, Duration::from_millis(asked.wait_ms)).await
     };
     let changes = work.await.map_err(|error| Failure::with_id(caller.request_id(), error))?;
     Ok(HttpResponse::Ok().insert_header(("x-request-id", caller.request_id())).json(changes))
 }
-

@@ -7,12 +7,16 @@ use utoipa_swagger_ui::{Config, Url};
 
 /// The routes of the documentation page for these services.
 pub fn docs(services: Vec<Service>) -> impl Fn(&mut web::ServiceConfig) + Clone {
-    let urls: Vec<Url<'static>> = services.iter().map(|service| Url::new(service.name(), document_of(*service))).collect();
+    let urls: Vec<Url<'static>> =
+        services.iter().map(|service| Url::new(service.name(), document_of(*service))).collect();
     let page = Arc::new(Config::new(urls));
     move |config| {
         let page = page.clone();
         config
-            .route("/docs", web::get().to(|| async { HttpResponse::Found().insert_header(("location", "/docs/")).finish() }))
+            .route(
+                "/docs",
+                web::get().to(|| async { HttpResponse::Found().insert_header(("location", "/docs/")).finish() }),
+            )
             .route("/docs/{file:.*}", web::get().to(move |request| serve(page.clone(), request)));
     }
 }

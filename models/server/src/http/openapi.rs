@@ -2,12 +2,18 @@
 
 use crate::owner::Owner;
 use actix_web::{HttpResponse, web::Bytes};
-use cirro_models::{Id, Model, page::Page, permission::Right, problem::{PROBLEM_JSON, Problem}, sql::Table};
+use cirro_models::{
+    Id, Model,
+    page::Page,
+    permission::Right,
+    problem::{PROBLEM_JSON, Problem},
+    sql::Table,
+};
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
-        Components, Content, ContentBuilder, HttpMethod, InfoBuilder, ObjectBuilder, OpenApi, OpenApiBuilder, PathItem, Ref, RefOr,
-        Required, Schema,
+        Components, Content, ContentBuilder, HttpMethod, InfoBuilder, ObjectBuilder, OpenApi, OpenApiBuilder, PathItem,
+        Ref, RefOr, Required, Schema,
         path::{Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn},
         request_body::RequestBodyBuilder,
         response::ResponseBuilder,
@@ -92,14 +98,17 @@ fn header(name: &str, description: &str) -> Parameter {
 /// The properties of a filter as query parameters.
 fn filters<M: Table>() -> Vec<Parameter> {
     let RefOr::T(Schema::Object(filter)) = M::Filter::schema() else { return Vec::new() };
-    let number = |max| ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(max)).build().into();
+    let number =
+        |max| ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(max)).build().into();
     let text = ObjectBuilder::new().schema_type(Type::String).build().into();
     let paging = [("limit".to_owned(), number(Page::MAX)), ("after".to_owned(), text)];
     filter
         .properties
         .into_iter()
         .chain(paging)
-        .map(|(name, schema)| ParameterBuilder::new().name(name).parameter_in(ParameterIn::Query).schema(Some(schema)).build())
+        .map(|(name, schema)| {
+            ParameterBuilder::new().name(name).parameter_in(ParameterIn::Query).schema(Some(schema)).build()
+        })
         .collect()
 }
 
@@ -131,10 +140,19 @@ pub(crate) fn describe<M: Table>(document: &mut OpenApi) {
         let create = op("create", "Create a").parameter(key()).request_body(Some(body(&M::New::name())));
         root.post = Some(create.response(status, row::<M>("Created; it may still be on its way")).build());
     }
-    let mut item = PathItem::new(HttpMethod::Get, op("get", "Get a").parameter(path_id::<M>()).response("200", row::<M>("It")).response("304", ResponseBuilder::new().description("Not changed")));
+    let mut item = PathItem::new(
+        HttpMethod::Get,
+        op("get", "Get a")
+            .parameter(path_id::<M>())
+            .response("200", row::<M>("It"))
+            .response("304", ResponseBuilder::new().description("Not changed")),
+    );
     if M::RIGHTS.update != Right::Nobody {
         let change = |verb: &str, summary: &str, sent: &str| -> Operation {
-            let operation = op(verb, summary).parameter(path_id::<M>()).parameter(key()).parameter(header("If-Match", "The ETag that was read"));
+            let operation = op(verb, summary)
+                .parameter(path_id::<M>())
+                .parameter(key())
+                .parameter(header("If-Match", "The ETag that was read"));
             operation.request_body(Some(body(sent))).response("200", row::<M>("As it is now")).build()
         };
         item.patch = Some(change("update", "Change a", &M::Patch::name()));
@@ -142,15 +160,24 @@ pub(crate) fn describe<M: Table>(document: &mut OpenApi) {
     }
     if M::RIGHTS.delete != Right::Nobody {
         let delete = op("delete", "Delete a").parameter(path_id::<M>()).parameter(key());
-        item.delete = Some(delete.response("204", ResponseBuilder::new().description("Gone")).response("202", row::<M>("Being removed")).build());
+        item.delete = Some(
+            delete
+                .response("204", ResponseBuilder::new().description("Gone"))
+                .response("202", row::<M>("Being removed"))
+                .build(),
+        );
     }
-    let ids = ObjectBuilder::new().property("ids", ArrayBuilder::new().items(<Id<M> as PartialSchema>::schema()).max_items(Some(1000))).required("ids");
+    let ids = ObjectBuilder::new()
+        .property("ids", ArrayBuilder::new().items(<Id<M> as PartialSchema>::schema()).max_items(Some(1000)))
+        .required("ids");
     let both = ObjectBuilder::new()
         .property("items", ArrayBuilder::new().items(reference(&M::name())))
         .property("missing", ArrayBuilder::new().items(ObjectBuilder::new().schema_type(Type::String)));
-    let asked = RequestBodyBuilder::new().content("application/json", json(ids.into())).required(Some(Required::True)).build();
+    let asked =
+        RequestBodyBuilder::new().content("application/json", json(ids.into())).required(Some(Required::True)).build();
     let found = ResponseBuilder::new().description("What was found").content("application/json", json(both.into()));
-    let batch = PathItem::new(HttpMethod::Post, op("batch", "Get many of").request_body(Some(asked)).response("200", found));
+    let batch =
+        PathItem::new(HttpMethod::Post, op("batch", "Get many of").request_body(Some(asked)).response("200", found));
     document.paths.paths.insert(format!("/{service}/v1/{path}"), root);
     document.paths.paths.insert(format!("/{service}/v1/{path}/batch"), batch);
     document.paths.paths.insert(format!("/{service}/v1/{path}/{{id}}"), item);

@@ -75,7 +75,8 @@ pub async fn no_such_route(request: HttpRequest) -> HttpResponse {
     // a path that exists for another method
     let known = request.resource_map().has_resource(request.path());
     let mut failure = Failure::of(&request, Error::not_found("operation", detail.as_str()));
-    failure.error = Error::NotFound { kind: "operation".to_owned(), id: format!("{} {}", request.method(), request.path()) };
+    failure.error =
+        Error::NotFound { kind: "operation".to_owned(), id: format!("{} {}", request.method(), request.path()) };
     if known {
         failure.status = Some(StatusCode::METHOD_NOT_ALLOWED);
     }

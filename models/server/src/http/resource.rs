@@ -6,11 +6,7 @@ use actix_web::{
     http::StatusCode,
     web::{self, Path, Payload, ServiceConfig},
 };
-use cirro_models::{
-    Context, Deleted, Error, Generation, Id, Model, Result, Service,
-    page::Batch,
-    sql::Table,
-};
+use cirro_models::{Context, Deleted, Error, Generation, Id, Model, Result, Service, page::Batch, sql::Table};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::marker::PhantomData;
@@ -96,7 +92,9 @@ fn answer<M: Model>(ctx: &Context, status: StatusCode, model: &M, once: Map<Stri
 async fn answering(caller: &Caller, work: impl Future<Output = Result<HttpResponse>>) -> Result<HttpResponse, Failure> {
     let outcome = match caller.remaining() {
         Ok(remaining) => tokio::time::timeout(remaining, work).await.unwrap_or_else(|_| {
-            Err(Error::DeadlineExceeded { detail: "the request was not finished in time: repeat it, with its Idempotency-Key".to_owned() })
+            Err(Error::DeadlineExceeded {
+                detail: "the request was not finished in time: repeat it, with its Idempotency-Key".to_owned(),
+            })
         }),
         Err(error) => Err(error),
     };
@@ -114,11 +112,12 @@ fn if_match(request: &HttpRequest) -> Result<Option<Generation>> {
     let version = value.to_str().ok().map(|value| value.trim_start_matches("W/").trim_matches('"'));
     match version {
         Some("*") => Ok(None),
-        Some(version) => version
-            .parse()
-            .map(|version| Some(Generation::new(version)))
-            .map_err(|_| Error::Malformed { detail: "the header If-Match can't be used: give the ETag that you have read".to_owned() }),
-        None => Err(Error::Malformed { detail: "the header If-Match can't be used: give the ETag that you have read".to_owned() }),
+        Some(version) => version.parse().map(|version| Some(Generation::new(version))).map_err(|_| Error::Malformed {
+            detail: "the header If-Match can't be used: give the ETag that you have read".to_owned(),
+        }),
+        None => Err(Error::Malformed {
+            detail: "the header If-Match can't be used: give the ETag that you have read".to_owned(),
+        }),
     }
 }
 
@@ -127,7 +126,9 @@ async fn get<M: Table>(caller: Caller, path: Path<String>, request: HttpRequest)
         let row = caller.stores().of::<M>()?.get(&caller, id(&path)?).await?;
         // permission has been asked by now, so an unchanged row may say so
         let known = request.headers().get("if-none-match").and_then(|value| value.to_str().ok());
-        if known.is_some_and(|known| known.split(',').any(|tag| tag.trim().trim_start_matches("W/") == etag(row.meta().version))) {
+        if known.is_some_and(|known| {
+            known.split(',').any(|tag| tag.trim().trim_start_matches("W/") == etag(row.meta().version))
+        }) {
             return Ok(HttpResponse::NotModified().insert_header(("etag", etag(row.meta().version))).finish());
         }
         Ok(answer(&caller, StatusCode::OK, &row, Map::new()))
@@ -147,7 +148,9 @@ async fn list<M: Table>(caller: Caller, request: HttpRequest) -> Result<HttpResp
         let (filter, page) = query::<M::Filter>(request.query_string())?;
         let listing = caller.stores().of::<M>()?.list(&caller, &filter, &page).await?;
         let items = listing.items.iter().map(|row| linked(row, Map::new())).collect();
-        Ok(HttpResponse::Ok().insert_header(("x-request-id", caller.request_id())).json(Rows { items, next: listing.next }))
+        Ok(HttpResponse::Ok()
+            .insert_header(("x-request-id", caller.request_id()))
+            .json(Rows { items, next: listing.next }))
     };
     answering(&caller, work).await
 }
@@ -164,7 +167,8 @@ async fn batch<M: Table>(caller: Caller, request: HttpRequest, payload: Payload)
     let work = async {
         let ids: Vec<Id<M>> = asked.ids.iter().copied().map(Id::from_uuid).collect();
         let items = caller.stores().of::<M>()?.get_many(&caller, &ids).await?;
-        let missing = ids.iter().filter(|id| !items.iter().any(|row| row.id() == **id)).map(ToString::to_string).collect();
+        let missing =
+            ids.iter().filter(|id| !items.iter().any(|row| row.id() == **id)).map(ToString::to_string).collect();
         Ok(HttpResponse::Ok().insert_header(("x-request-id", caller.request_id())).json(Batch { items, missing }))
     };
     answering(&caller, work).await
@@ -212,7 +216,9 @@ async fn save<M: Table>(
 async fn delete<M: Table>(caller: Caller, path: Path<String>) -> Result<HttpResponse, Failure> {
     let work = async {
         match caller.stores().of::<M>()?.delete(&caller, id(&path)?).await? {
-            Deleted::Gone => Ok(HttpResponse::NoContent().insert_header(("x-request-id", caller.request_id())).finish()),
+            Deleted::Gone => {
+                Ok(HttpResponse::NoContent().insert_header(("x-request-id", caller.request_id())).finish())
+            }
             Deleted::Begun(row) => Ok(answer(&caller, StatusCode::ACCEPTED, &row, Map::new())),
         }
     };
