@@ -1,1 +1,3 @@
-//! .
+//! The images service: machine images and their bytes.
+
+pub mod bytes;

@@ -27,6 +27,7 @@ pub mod page;
 pub mod patch;
 pub mod permission;
 pub mod problem;
+pub mod remote;
 #[cfg(feature = "sql")]
 pub mod sql;
 pub mod storage;

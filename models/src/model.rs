@@ -127,6 +127,8 @@ pub trait Model:
     fn check_new(new: &Self::New) -> Result<()>;
     /// Refuses values that must not be stored.
     fn check_patch(patch: &Self::Patch) -> Result<()>;
+    /// Refuses values that no row can have.
+    fn check_filter(filter: &Self::Filter) -> Result<()>;
     /// The labels that a caller gave.
     fn labels_of(new: &Self::New) -> Labels;
     /// The changes of labels in a patch.
@@ -187,7 +189,7 @@ pub trait Verbs: Model {
     fn get(ctx: &Context, id: Id<Self>) -> impl Future<Output = Result<Self>> + Send {
         async move {
             let store = ctx.stores().of::<Self>()?;
-            if store.is_far() { batch::get(ctx, store, id).await } else { store.get(ctx, id).await }
+            if store.is_far() { batch::get(ctx, &store, id).await } else { store.get(ctx, id).await }
         }
     }
     /// The rows with these ids, in this order; unreadable and missing ones are left out alike.

@@ -7,6 +7,7 @@ use crate::{
     feed::{Changes, Position},
     model::{Created, Deleted, Model},
     page::{Listing, Page},
+    remote::{Remote, Transport},
     units::Generation,
 };
 use async_trait::async_trait;
@@ -48,6 +49,7 @@ pub trait Store<M: Model>: Send + Sync {
 pub struct Stores {
     by_model: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
     parts: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
+    elsewhere: Option<Arc<dyn Transport>>,
 }
 
 impl Stores {
@@ -55,11 +57,27 @@ impl Stores {
     pub fn put<M: Model>(&mut self, store: Arc<dyn Store<M>>) {
         self.by_model.insert(TypeId::of::<M>(), Arc::new(store));
     }
+    /// Says how every model is reached that was not [`Stores::put`]: over this transport.
+    #[must_use]
+    pub fn elsewhere(mut self, transport: Arc<dyn Transport>) -> Self {
+        self.elsewhere = Some(transport);
+        self
+    }
     /// How `M` is reached from here.
-    pub fn of<M: Model>(&self) -> Result<&Arc<dyn Store<M>>> {
-        self.by_model.get(&TypeId::of::<M>()).and_then(|store| store.downcast_ref()).ok_or_else(|| {
-            Error::internal(format!("no store was given for {}: add it where this process is put together", M::PATH))
-        })
+    pub fn of<M: Model>(&self) -> Result<Arc<dyn Store<M>>> {
+        let put = self.by_model.get(&TypeId::of::<M>()).and_then(|store| store.downcast_ref::<Arc<dyn Store<M>>>());
+        match (put, &self.elsewhere) {
+            (Some(store), _) => Ok(store.clone()),
+            (None, Some(transport)) => Ok(Arc::new(Remote::new(transport.clone()))),
+            (None, None) => Err(Error::internal(format!(
+                "no store was given for {}: add it where this process is put together",
+                M::PATH
+            ))),
+        }
+    }
+    /// Whether `M` has a store of its own here.
+    pub fn has<M: Model>(&self) -> bool {
+        self.by_model.contains_key(&TypeId::of::<M>())
     }
     /// Adds something that controllers of this process share, such as its database.
     pub fn put_part<P: Any + Send + Sync>(&mut self, part: Arc<P>) {

@@ -24,6 +24,7 @@ pub(crate) fn expand(model: &Declaration) -> TokenStream {
         quote!(#(::cirro_models::__private::Check::check(&given.#names).map_err(|detail| ::cirro_models::Error::invalid(stringify!(#names), detail))?;)*)
     };
     let (check_new, check_patch) = (checks(|f| f.create, |i| i.create), checks(|f| f.update, |i| i.update));
+    let check_filter = checks(|f| f.filter, |_| false);
     quote! {
         impl ::cirro_models::Model for #name {
             #constants
@@ -43,6 +44,13 @@ pub(crate) fn expand(model: &Declaration) -> TokenStream {
             fn check_patch(given: &#patch) -> ::cirro_models::Result<()> {
                 #check_patch
                 ::cirro_models::meta::check_labels(given.labels.iter().map(|(key, value)| (key, value.as_deref().unwrap_or_default())))
+            }
+            fn check_filter(given: &#filter) -> ::cirro_models::Result<()> {
+                #check_filter
+                match &given.label {
+                    Some(label) if !label.contains('=') => Err(::cirro_models::Error::invalid("label", "give it as key=value")),
+                    _ => Ok(()),
+                }
             }
             fn labels_of(new: &#new) -> ::cirro_models::Labels { new.labels.clone() }
             fn label_patch(patch: &#patch) -> &::cirro_models::__private::PartialMeta { &patch.labels }

@@ -42,6 +42,7 @@ pub(crate) fn expand(model: &Declaration) -> TokenStream {
             ::cirro_models::__private::diesel::table! {
                 use ::cirro_models::sql::types::*;
                 #[sql_name = #path]
+                #[allow(missing_docs, unreachable_pub)]
                 /// The rows of this model.
                 #rows (id) { #(#columns -> #sql_types,)* #(#meta_columns -> #meta_types,)* }
             }

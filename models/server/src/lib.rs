@@ -1,1 +1,20 @@
-//! .
+//! The server side of Cirro: what turns a list of models and controllers into a service.
+//!
+//! * [`db`]: a service's own database, SQLite or PostgreSQL, written through [`Tx`] only.
+//! * [`Controller`]: the operations on one model where they differ from the defaults; knows nothing of HTTP.
+//! * [`local`] and [`mounted`]: the stores of an owner, and of others in the owner's process.
+//! * [`token`]: who asks, verified offline.
+//! * [`http`]: parsing, authenticating, rendering; problem documents; OpenAPI.
+//! * [`Owner`]: a service put together: which models it owns, on one screen.
+
+pub mod controller;
+pub mod db;
+pub mod http;
+pub mod local;
+pub mod mounted;
+pub mod owner;
+pub mod token;
+
+pub use controller::{Controller, OwnerContext, Plain};
+pub use db::{Database, Tx};
+pub use owner::Owner;

@@ -1,5 +1,7 @@
 //! One connection type over both databases.
 
+#![allow(missing_docs, reason = "diesel's derive writes items without docs")]
+
 use diesel::{
     pg::{Pg, PgConnection},
     prelude::*,
@@ -9,7 +11,6 @@ use diesel::{
 
 /// A connection to either database. Open one variant by name, never through `establish`, which tries both in turn.
 #[derive(diesel::MultiConnection)]
-#[allow(missing_docs, reason = "the derive writes items without docs")]
 pub enum AnyConnection {
     /// PostgreSQL.
     Pg(PgConnection),

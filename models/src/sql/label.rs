@@ -6,6 +6,7 @@ use diesel::{prelude::*, result::QueryResult};
 
 diesel::table! {
     use super::super::types::*;
+    #[allow(missing_docs, unreachable_pub)]
     /// One label of one row.
     label (model, id, key) { model -> Text, id -> Guid, key -> Text, value -> Text, }
 }

@@ -8,7 +8,7 @@ pub mod label;
 pub mod types;
 mod values;
 
-pub use column::{Column, load_json, load_meta, store_json, store_meta, unreadable};
+pub use column::{Column, StoredMeta, load_json, load_meta, store_json, store_meta, unreadable};
 pub use connection::{AnyConnection, Both, MultiBackend};
 pub use values::{GuidValue, InstantValue, JsonValue};
 

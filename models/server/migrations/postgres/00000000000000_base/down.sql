@@ -1,0 +1,1 @@
+DROP TABLE quota_usage; DROP TABLE label; DROP TABLE request; DROP TABLE change; DROP TABLE site;

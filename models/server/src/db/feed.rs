@@ -1,0 +1,196 @@
+//! The change feed: every write's entry, in the order in which writes were committed.
+
+use crate::db::{database_error, tables::site};
+use cirro_models::{
+    Error, Generation, Result,
+    choice::Choice,
+    feed::{Change, ChangeKind, Position},
+    sql::{AnyConnection, Column, GuidValue, types::Guid},
+};
+use diesel::{prelude::*, sql_query, sql_types as st};
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// A database's change feed. Cheap to clone.
+#[derive(Clone)]
+pub struct Feed(Arc<Inner>);
+
+struct Inner {
+    epoch: i64,
+    /// Counts commits of this process; another process's are found by looking again.
+    commits: watch::Sender<u64>,
+}
+
+#[derive(QueryableByName)]
+struct Row {
+    #[diesel(sql_type = st::BigInt)]
+    xid: i64,
+    #[diesel(sql_type = st::BigInt)]
+    seq: i64,
+    #[diesel(sql_type = st::Text)]
+    model: String,
+    #[diesel(sql_type = Guid)]
+    id: GuidValue,
+    #[diesel(sql_type = st::BigInt)]
+    version: i64,
+    #[diesel(sql_type = st::Nullable<Guid>)]
+    project_id: Option<GuidValue>,
+    #[diesel(sql_type = st::Text)]
+    kind: String,
+}
+
+#[derive(QueryableByName)]
+struct End {
+    #[diesel(sql_type = st::BigInt)]
+    xid: i64,
+    #[diesel(sql_type = st::BigInt)]
+    seq: i64,
+}
+
+impl Feed {
+    /// Reads the epoch, or begins the first one.
+    pub(crate) fn open(c: &mut AnyConnection) -> Result<Self> {
+        let kept =
+            site::table.find("epoch").select(site::value).first::<String>(c).optional().map_err(database_error)?;
+        let epoch = if let Some(epoch) = kept.and_then(|epoch| epoch.parse().ok()) {
+            epoch
+        } else {
+            let epoch = cirro_models::Timestamp::now().micros();
+            diesel::insert_into(site::table)
+                .values((site::key.eq("epoch"), site::value.eq(epoch.to_string())))
+                .execute(c)
+                .map_err(database_error)?;
+            epoch
+        };
+        Ok(Self(Arc::new(Inner { epoch, commits: watch::Sender::new(0) })))
+    }
+    /// Changes when the database was put back to an earlier state.
+    pub fn epoch(&self) -> i64 {
+        self.0.epoch
+    }
+    /// Wakes readers.
+    pub(crate) fn committed(&self) {
+        self.0.commits.send_modify(|count| *count += 1);
+    }
+    /// Resolves each time something was committed in this process.
+    pub fn commits(&self) -> watch::Receiver<u64> {
+        self.0.commits.subscribe()
+    }
+    /// The position after everything that can be read now.
+    pub fn end(&self, c: &mut AnyConnection) -> Result<Position> {
+        let end = match c {
+            AnyConnection::Sqlite(_) => "SELECT 0 AS xid, coalesce(max(seq), 0) AS seq FROM change",
+            AnyConnection::Pg(_) => {
+                "SELECT xid, seq FROM change WHERE xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint \
+                 UNION ALL SELECT 0, 0 ORDER BY xid DESC, seq DESC LIMIT 1"
+            }
+        };
+        let end: End = sql_query(end).get_result(c).map_err(database_error)?;
+        Ok(Position { epoch: self.0.epoch, transaction: end.xid, sequence: end.seq })
+    }
+    /// At most `limit` entries after a position.
+    pub fn after(&self, c: &mut AnyConnection, position: Position, limit: i64) -> Result<Vec<Change>> {
+        if position.epoch != self.0.epoch {
+            return Err(Error::Gone {
+                detail:
+                    "the database was put back to an earlier state since you read: list again, and watch from there"
+                        .to_owned(),
+            });
+        }
+        const COLUMNS: &str = "SELECT xid, seq, model, id, version, project_id, kind FROM change";
+        let rows: Vec<Row> = match c {
+            AnyConnection::Sqlite(c) => sql_query(format!("{COLUMNS} WHERE seq > ? ORDER BY seq LIMIT ?"))
+                .bind::<st::BigInt, _>(position.sequence)
+                .bind::<st::BigInt, _>(limit)
+                .load(c),
+            AnyConnection::Pg(c) => sql_query(format!(
+                "{COLUMNS} WHERE (xid, seq) > ($1, $2) AND xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint \
+                 ORDER BY xid, seq LIMIT $3"
+            ))
+            .bind::<st::BigInt, _>(position.transaction)
+            .bind::<st::BigInt, _>(position.sequence)
+            .bind::<st::BigInt, _>(limit)
+            .load(c),
+        }
+        .map_err(database_error)?;
+        Ok(rows.into_iter().map(|row| self.read(row)).collect())
+    }
+    fn read(&self, row: Row) -> Change {
+        Change {
+            position: Position { epoch: self.0.epoch, transaction: row.xid, sequence: row.seq },
+            model: row.model,
+            id: row.id.0,
+            version: <Generation as Column>::load(row.version).unwrap_or_default(),
+            project_id: row.project_id.map(|id| id.0),
+            kind: ChangeKind::from_word(&row.kind),
+        }
+    }
+}
+
+/// How often another process's commits are looked for while a reader waits.
+const LOOK: std::time::Duration = std::time::Duration::from_millis(500);
+/// The most entries of one answer.
+const ENTRIES: i64 = 500;
+/// The longest wait of one answer.
+const LONGEST: std::time::Duration = std::time::Duration::from_secs(60);
+
+impl Feed {
+    /// The changes to rows of `M` that the caller may read, after a position, waiting at most `wait` for the first.
+    pub(crate) async fn watch<M: cirro_models::sql::Table>(
+        database: &crate::Database,
+        ctx: &cirro_models::Context,
+        after: Option<Position>,
+        wait: std::time::Duration,
+    ) -> Result<cirro_models::feed::Changes> {
+        let feed = database.feed().clone();
+        let reach = M::reach(ctx.subject(), cirro_models::permission::Operation::Read);
+        let until = tokio::time::Instant::now() + wait.min(LONGEST).min(ctx.remaining()?);
+        let mut commits = feed.commits();
+        let mut position = match after {
+            Some(position) => position,
+            None => {
+                database
+                    .read({
+                        let feed = feed.clone();
+                        move |c| feed.end(c)
+                    })
+                    .await?
+            }
+        };
+        loop {
+            commits.mark_unchanged();
+            let reader = feed.clone();
+            let (items, end) = database.read(move |c| readable::<M>(c, &reader, position, &reach)).await?;
+            position = end;
+            if !items.is_empty() || tokio::time::Instant::now() >= until {
+                return Ok(cirro_models::feed::Changes { items, position });
+            }
+            // a commit wakes us; another process's is found by looking
+            let _ = tokio::time::timeout_at(until.min(tokio::time::Instant::now() + LOOK), commits.changed()).await;
+        }
+    }
+}
+
+/// The entries after a position that are about rows within reach, and where to go on.
+fn readable<M: cirro_models::sql::Table>(
+    c: &mut AnyConnection,
+    feed: &Feed,
+    position: Position,
+    reach: &cirro_models::Reach,
+) -> Result<(Vec<Change>, Position)> {
+    let entries = feed.after(c, position, ENTRIES)?;
+    let end = entries.last().map_or(position, |entry| entry.position);
+    let ours: Vec<Change> = entries.into_iter().filter(|entry| entry.model == M::PATH).collect();
+    let ids: Vec<_> = ours.iter().map(|entry| cirro_models::Id::<M>::from_uuid(entry.id)).collect();
+    let rows = M::select(c, &ids).map_err(database_error)?;
+    let may_know = |entry: &Change| match (rows.iter().find(|row| row.id().uuid() == entry.id), reach) {
+        (_, cirro_models::Reach::All) => true,
+        (Some(row), reach) => row.within(reach),
+        // the row is gone; who reached its project may know that
+        (None, cirro_models::Reach::Project(project) | cirro_models::Reach::ProjectOrPublic(project)) => {
+            entry.project_id == Some(project.uuid())
+        }
+        (None, _) => false,
+    };
+    Ok((ours.into_iter().filter(may_know).collect(), end))
+}

@@ -1,0 +1,106 @@
+//! A service's own database, reached by no other service.
+//!
+//! Reads run on a few threads with a connection each. Writes on SQLite run on one thread, which gathers the closures
+//! that are waiting into one durable commit; on PostgreSQL they run on the same threads as reads, each in a transaction
+//! of its own that is repeated when it lost a race.
+
+mod feed;
+mod migrate;
+mod open;
+mod pool;
+mod request;
+mod tables;
+mod tx;
+mod usage;
+mod writer;
+
+pub use feed::Feed;
+pub use migrate::Migrations;
+pub use request::RequestNote;
+pub use tx::Tx;
+
+use crate::db::{open::Url, pool::Pool, writer::Writer};
+use cirro_models::{Error, Result, Subject, sql::AnyConnection};
+use std::sync::Arc;
+
+pub(crate) use request::Recorded;
+pub(crate) use tx::open_once;
+
+/// A service's own database. Cheap to clone.
+#[derive(Clone)]
+pub struct Database(Arc<Inner>);
+
+struct Inner {
+    readers: Pool,
+    writer: Option<Writer>,
+    feed: Feed,
+}
+
+/// How many connections read at once.
+const READERS: usize = 4;
+
+impl Database {
+    /// Opens `sqlite:PATH` or `postgres://…` and brings its tables up to date.
+    pub async fn open(url: &str, migrations: Migrations) -> Result<Self> {
+        let url = Url::parse(url)?;
+        tokio::task::spawn_blocking(move || Self::open_blocking(&url, migrations)).await.map_err(Error::internal)?
+    }
+    fn open_blocking(url: &Url, migrations: Migrations) -> Result<Self> {
+        let mut first = url.connect()?;
+        migrations.run(&mut first)?;
+        let feed = Feed::open(&mut first)?;
+        let sqlite = matches!(first, AnyConnection::Sqlite(_));
+        let readers = (0..READERS).map(|_| url.connect()).collect::<Result<Vec<_>>>()?;
+        let writer = sqlite.then(|| Writer::start(first, feed.clone())).transpose()?;
+        Ok(Self(Arc::new(Inner { readers: Pool::start(readers, url.clone())?, writer, feed })))
+    }
+    /// Whether one process owns the database, so that what is remembered of it stays true.
+    pub fn is_exclusive(&self) -> bool {
+        self.0.writer.is_some()
+    }
+    /// Runs a query.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&mut AnyConnection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.0.readers.run(query).await
+    }
+    /// Runs a change in one transaction with its feed entries and, for a request, its note. The closure may run more
+    /// than once, so it must have no effect outside the transaction. No remote call fits into it: it can't wait.
+    pub async fn write<T: Send + 'static>(
+        &self,
+        by: &Subject,
+        note: Option<Arc<RequestNote>>,
+        change: impl FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let by = by.principal().to_string();
+        match &self.0.writer {
+            Some(writer) => writer.run(by, note, change).await,
+            None => {
+                let feed = self.0.feed.clone();
+                self.0.readers.run(move |c| writer::in_transaction(c, &by, note.as_deref(), &feed, change)).await
+            }
+        }
+    }
+    /// The change feed.
+    pub fn feed(&self) -> &Feed {
+        &self.0.feed
+    }
+}
+
+/// What a caller sees of a database error; what the log sees is its source.
+pub(crate) fn database_error(error: diesel::result::Error) -> Error {
+    use diesel::result::{DatabaseErrorKind as Kind, Error as E};
+    match error {
+        E::DatabaseError(Kind::ClosedConnection | Kind::SerializationFailure, _) => {
+            Error::unavailable("the database can't be reached just now: try again")
+        }
+        E::DatabaseError(_, ref info)
+            if info.message().contains("disk is full") || info.message().contains("disk I/O") =>
+        {
+            tracing::error!(error = info.message(), "the database can't be written");
+            Error::unavailable("the disk of the database is full or broken: free some room on it and try again")
+        }
+        other => Error::internal(other),
+    }
+}

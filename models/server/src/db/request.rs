@@ -1,0 +1,144 @@
+//! The note of a mutating request, which is committed with its effect: audit and idempotency in one row.
+
+use crate::db::{database_error, tables::request};
+use cirro_models::{
+    Context, Error, Id, Result, Timestamp,
+    identity::Project,
+    sql::{AnyConnection, GuidValue},
+};
+use diesel::prelude::*;
+use openssl::sha::Sha256;
+use std::sync::atomic::{AtomicBool, Ordering};
+use uuid::Uuid;
+
+/// What is noted of a mutating request.
+#[derive(Debug)]
+pub struct RequestNote {
+    id: Uuid,
+    principal: String,
+    project: Option<Id<Project>>,
+    operation: &'static str,
+    model: &'static str,
+    request_id: String,
+    key_hash: Option<[u8; 32]>,
+    body_hash: [u8; 32],
+    /// Seals what is told once, so that only who knows the key can have it replayed.
+    pub(crate) seal: Option<[u8; 32]>,
+    recorded: AtomicBool,
+}
+
+/// An answer that was committed.
+pub(crate) struct Recorded {
+    pub(crate) status: i64,
+    pub(crate) answer: Option<String>,
+}
+
+fn hash(parts: &[&[u8]]) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        // the length keeps ("ab", "c") and ("a", "bc") apart
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    hasher.finish()
+}
+
+impl RequestNote {
+    /// The note of a request on `target`, such as a row's id, with this body.
+    pub(crate) fn new(ctx: &Context, operation: &'static str, model: &'static str, target: &str, body: &[u8]) -> Self {
+        let principal = ctx.subject().principal().to_string();
+        let project = ctx.subject().project();
+        let scope = project.map(|id| id.to_string()).unwrap_or_default();
+        let key_hash = ctx.key().map(|key| {
+            hash(&[
+                principal.as_bytes(),
+                scope.as_bytes(),
+                operation.as_bytes(),
+                model.as_bytes(),
+                target.as_bytes(),
+                key.as_bytes(),
+            ])
+        });
+        Self {
+            id: Uuid::now_v7(),
+            principal,
+            project,
+            operation,
+            model,
+            request_id: ctx.request_id().to_owned(),
+            key_hash,
+            body_hash: hash(&[body]),
+            seal: ctx.key().map(|key| hash(&[b"seal", key.as_bytes()])),
+            recorded: AtomicBool::new(false),
+        }
+    }
+    pub(crate) fn has_key(&self) -> bool {
+        self.key_hash.is_some()
+    }
+    pub(crate) fn model(&self) -> &'static str {
+        self.model
+    }
+    pub(crate) fn operation(&self) -> &'static str {
+        self.operation
+    }
+    /// The answer that an earlier request with this key was given.
+    pub(crate) fn find(&self, c: &mut AnyConnection) -> Result<Option<Recorded>> {
+        let Some(key) = self.key_hash else { return Ok(None) };
+        let found = request::table
+            .filter(request::key_hash.eq(key.to_vec()))
+            .select((request::body_hash, request::status, request::answer))
+            .first::<(Vec<u8>, i64, Option<String>)>(c)
+            .optional()
+            .map_err(database_error)?;
+        match found {
+            None => Ok(None),
+            Some((body, ..)) if body != self.body_hash => Err(Error::conflict(
+                "this Idempotency-Key was used for another request: use a new key for a new request",
+            )),
+            Some((_, status, answer)) => Ok(Some(Recorded { status, answer })),
+        }
+    }
+    /// Writes the note into the transaction of its effect. `Ok(false)` when another request with the same key was first.
+    pub(crate) fn record(
+        &self,
+        c: &mut AnyConnection,
+        subject: Option<Uuid>,
+        status: i64,
+        answer: Option<String>,
+    ) -> Result<bool> {
+        if self.recorded.load(Ordering::Acquire) {
+            diesel::update(request::table.find(GuidValue(self.id)))
+                .set((request::status.eq(status), request::answer.eq(answer)))
+                .execute(c)
+                .map_err(database_error)?;
+            return Ok(true);
+        }
+        let inserted = diesel::insert_into(request::table)
+            .values((
+                request::id.eq(GuidValue(self.id)),
+                request::at.eq(Timestamp::now().micros()),
+                request::principal.eq(&self.principal),
+                request::project_id.eq(self.project.map(|id| GuidValue(id.uuid()))),
+                request::operation.eq(self.operation),
+                request::model.eq(self.model),
+                request::subject_id.eq(subject.map(GuidValue)),
+                request::request_id.eq(&self.request_id),
+                request::key_hash.eq(self.key_hash.map(|key| key.to_vec())),
+                request::body_hash.eq(self.body_hash.to_vec()),
+                request::status.eq(status),
+                request::answer.eq(answer),
+            ))
+            .execute(c);
+        match inserted {
+            Ok(_) => Ok(true),
+            Err(diesel::result::Error::DatabaseError(diesel::result::DatabaseErrorKind::UniqueViolation, _)) => {
+                Ok(false)
+            }
+            Err(error) => Err(database_error(error)),
+        }
+    }
+    /// Remembers that the note is committed, so that a later write of the same request only completes it.
+    pub(crate) fn committed(&self) {
+        self.recorded.store(true, Ordering::Release);
+    }
+}

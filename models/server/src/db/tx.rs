@@ -1,0 +1,235 @@
+//! A transaction on the owner's database: the only way to change rows.
+
+use crate::db::{RequestNote, database_error, tables::change};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use cirro_models::{
+    Error, Generation, Id, Model, Reach, Result, Timestamp,
+    feed::ChangeKind,
+    identity::Secret,
+    sql::{AnyConnection, GuidValue, Table, label},
+};
+use diesel::prelude::*;
+use serde_json::{Map, Value};
+
+/// A transaction. Every row written through it gets its feed entry and its labels' index, and, if it is what the
+/// request is about, becomes the recorded answer.
+pub struct Tx<'c> {
+    connection: &'c mut AnyConnection,
+    by: &'c str,
+    note: Option<&'c RequestNote>,
+    answer: Option<(uuid::Uuid, i64, Option<Value>)>,
+    once: Map<String, Value>,
+    /// The closure lost a race and should be run again on what is stored now.
+    pub(crate) lost_race: bool,
+    /// Another request with the same key has won; its answer counts.
+    pub(crate) duplicate: bool,
+    pub(crate) wrote: bool,
+}
+
+impl<'c> Tx<'c> {
+    pub(crate) fn new(connection: &'c mut AnyConnection, by: &'c str, note: Option<&'c RequestNote>) -> Self {
+        Self { connection, by, note, answer: None, once: Map::new(), lost_race: false, duplicate: false, wrote: false }
+    }
+    /// The connection, for joins and records of the owner's own.
+    pub fn connection(&mut self) -> &mut AnyConnection {
+        self.connection
+    }
+    /// Who writes, as in `created_by`.
+    pub fn by(&self) -> &str {
+        self.by
+    }
+    /// The row, or an error that there is none.
+    pub fn get<M: Table>(&mut self, id: Id<M>) -> Result<M> {
+        self.find(id)?.ok_or_else(|| Error::not_found(M::PATH, id))
+    }
+    /// The row, if there is one.
+    pub fn find<M: Table>(&mut self, id: Id<M>) -> Result<Option<M>> {
+        M::select(self.connection, &[id]).map(|mut rows| rows.pop()).map_err(database_error)
+    }
+    /// All rows that meet the filter, at most `limit`, whoever's they are.
+    pub fn list<M: Table>(&mut self, filter: &M::Filter, limit: i64) -> Result<Vec<M>> {
+        M::page(self.connection, filter, &Reach::All, None, limit).map_err(database_error)
+    }
+    /// Adds a row.
+    pub fn insert<M: Table>(&mut self, row: &M) -> Result<()> {
+        self.insert_all(std::slice::from_ref(row))
+    }
+    /// Adds rows, in as few statements as the database allows.
+    pub fn insert_all<M: Table>(&mut self, rows: &[M]) -> Result<()> {
+        M::insert(self.connection, rows).map_err(|error| refused::<M>(error))?;
+        for row in rows {
+            if !row.meta().labels.is_empty() {
+                label::put(self.connection, M::PATH, row.id().uuid(), &row.meta().labels).map_err(database_error)?;
+            }
+            self.announce(row, ChangeKind::Created)?;
+            self.answers("create", row, if M::ACCEPTED { 202 } else { 201 })?;
+        }
+        Ok(())
+    }
+    /// Applies a caller's patch; with `version`, only if the stored row still has it.
+    pub fn patch<M: Table>(&mut self, id: Id<M>, patch: M::Patch, version: Option<Generation>) -> Result<M> {
+        let stored = self.get(id)?;
+        let mut row = stored.clone();
+        let applied = row.apply(patch);
+        if let Some(version) = version
+            && version != stored.meta().version
+            && applied.changed
+        {
+            return Err(Error::Stale {
+                kind: M::PATH.to_owned(),
+                id: id.to_string(),
+                version: stored.meta().version.get(),
+            });
+        }
+        if applied.changed {
+            self.put(&stored, &row)?;
+        }
+        self.answers("update", &row, 200)?;
+        Ok(row)
+    }
+    /// Changes a row as the owner; one that comes out the same is not written.
+    pub fn change<M: Table>(&mut self, id: Id<M>, change: impl FnOnce(&mut M)) -> Result<M> {
+        let stored = self.get(id)?;
+        self.change_from(&stored, change)
+    }
+    /// The same for a row that was read in this transaction.
+    pub fn change_from<M: Table>(&mut self, stored: &M, change: impl FnOnce(&mut M)) -> Result<M> {
+        let mut row = stored.clone();
+        change(&mut row);
+        if row != *stored {
+            if row.meta().version == stored.meta().version {
+                row.meta_mut().touch();
+            }
+            self.put(stored, &row)?;
+            self.answers("update", &row, 200)?;
+        }
+        Ok(row)
+    }
+    /// Marks a row as being deleted; it goes when what belongs to it is removed.
+    pub fn begin_delete<M: Table>(&mut self, id: Id<M>, change: impl FnOnce(&mut M)) -> Result<M> {
+        let stored = self.get(id)?;
+        let row = self.change_from(&stored, |row| {
+            row.meta_mut().deleted_at.get_or_insert_with(Timestamp::now);
+            change(row);
+        })?;
+        self.answers("delete", &row, 202)?;
+        Ok(row)
+    }
+    /// Removes a row.
+    pub fn remove<M: Table>(&mut self, row: &M) -> Result<()> {
+        let id = row.id();
+        if M::remove(self.connection, id).map_err(|error| refused::<M>(error))? == 0 {
+            self.lost_race = true;
+            return Err(Error::not_found(M::PATH, id));
+        }
+        label::clear(self.connection, M::PATH, id.uuid()).map_err(database_error)?;
+        self.announce(row, ChangeKind::Deleted)?;
+        if self.is_about::<M>("delete", id) {
+            self.answer = Some((id.uuid(), 204, None));
+        }
+        Ok(())
+    }
+    /// Tells a secret with the answer of this request, this one time.
+    pub fn tell_once(&mut self, field: &str, secret: &Secret) {
+        self.once.insert(field.to_owned(), secret.expose().into());
+    }
+
+    fn put<M: Table>(&mut self, stored: &M, row: &M) -> Result<()> {
+        if M::replace(self.connection, row, stored.meta().version).map_err(|error| refused::<M>(error))? == 0 {
+            self.lost_race = true;
+            return Err(Error::conflict(format!("{} {} was changed at the same moment: try again", M::PATH, row.id())));
+        }
+        if row.meta().labels != stored.meta().labels {
+            label::put(self.connection, M::PATH, row.id().uuid(), &row.meta().labels).map_err(database_error)?;
+        }
+        self.announce(row, ChangeKind::Updated)
+    }
+    fn announce<M: Model>(&mut self, row: &M, kind: ChangeKind) -> Result<()> {
+        self.wrote = true;
+        diesel::insert_into(change::table)
+            .values((
+                change::model.eq(M::PATH),
+                change::id.eq(GuidValue(row.id().uuid())),
+                change::version.eq(row.meta().version.get()),
+                change::project_id.eq(row.project().map(|id| GuidValue(id.uuid()))),
+                change::kind.eq(kind.to_string()),
+                change::at.eq(Timestamp::now().micros()),
+            ))
+            .execute(self.connection)
+            .map_err(database_error)?;
+        Ok(())
+    }
+    fn is_about<M: Model>(&self, operation: &str, id: Id<M>) -> bool {
+        let same = |note: &RequestNote| note.model() == M::PATH && note.operation() == operation;
+        // the first row of that kind is what the request made; a later one was written in passing
+        self.note.is_some_and(same) && self.answer.as_ref().is_none_or(|(about, ..)| *about == id.uuid())
+    }
+    fn answers<M: Model>(&mut self, operation: &str, row: &M, status: i64) -> Result<()> {
+        if self.is_about::<M>(operation, row.id()) {
+            let answer = serde_json::to_value(row).map_err(Error::internal)?;
+            self.answer = Some((row.id().uuid(), status, Some(answer)));
+        }
+        Ok(())
+    }
+    /// Records the note with what was answered; to be called last.
+    pub(crate) fn finish(&mut self) -> Result<()> {
+        let Some(note) = self.note else { return Ok(()) };
+        if !self.wrote && self.answer.is_none() {
+            return Ok(());
+        }
+        let (subject, status, answer) =
+            self.answer.take().map_or((None, 200, None), |(id, status, answer)| (Some(id), status, answer));
+        let mut kept = Map::new();
+        if let Some(answer) = answer {
+            kept.insert("model".to_owned(), answer);
+        }
+        if let Some(seal) = note.seal.filter(|_| !self.once.is_empty()) {
+            kept.insert("sealed".to_owned(), seal_once(&seal, &self.once)?.into());
+        }
+        let kept = (!kept.is_empty()).then(|| Value::Object(kept).to_string());
+        if !note.record(self.connection, subject, status, kept)? {
+            self.duplicate = true;
+            return Err(Error::conflict("a request with the same Idempotency-Key is being answered"));
+        }
+        Ok(())
+    }
+}
+
+/// AES-256-GCM (NIST SP 800-38D) with a random 96-bit nonce in front and the 128-bit tag behind it.
+fn seal_once(key: &[u8; 32], once: &Map<String, Value>) -> Result<String> {
+    let (mut nonce, mut tag) = ([0; 12], [0; 16]);
+    openssl::rand::rand_bytes(&mut nonce).map_err(Error::internal)?;
+    let text = serde_json::to_vec(once).map_err(Error::internal)?;
+    let cipher = openssl::symm::Cipher::aes_256_gcm();
+    let sealed =
+        openssl::symm::encrypt_aead(cipher, key, Some(&nonce), &[], &text, &mut tag).map_err(Error::internal)?;
+    Ok(STANDARD.encode([&nonce[..], &tag[..], &sealed[..]].concat()))
+}
+
+/// What [`Tx::tell_once`] sealed, if the key is right.
+pub(crate) fn open_once(key: &[u8; 32], sealed: &str) -> Result<Map<String, Value>> {
+    let bytes = STANDARD.decode(sealed).map_err(Error::internal)?;
+    let Some(((nonce, tag), text)) = bytes.split_at_checked(28).map(|(head, text)| (head.split_at(12), text)) else {
+        return Err(Error::internal("a sealed answer is too short"));
+    };
+    let cipher = openssl::symm::Cipher::aes_256_gcm();
+    let text = openssl::symm::decrypt_aead(cipher, key, Some(nonce), &[], text, tag).map_err(Error::internal)?;
+    serde_json::from_slice(&text).map_err(Error::internal)
+}
+
+/// What a caller sees when the database refuses a row.
+fn refused<M: Model>(error: diesel::result::Error) -> Error {
+    use diesel::result::{DatabaseErrorKind as Kind, Error as E};
+    match error {
+        E::DatabaseError(Kind::UniqueViolation, _) => Error::conflict(format!(
+            "a {} with the same {} exists already: choose another, or use the one that exists",
+            M::PATH,
+            M::UNIQUE.iter().filter(|field| !field.ends_with("project_id")).copied().collect::<Vec<_>>().join(" and ")
+        )),
+        E::DatabaseError(Kind::ForeignKeyViolation, _) => Error::conflict(format!(
+            "this {} is still used by something, or names something that does not exist",
+            M::PATH
+        )),
+        other => database_error(other),
+    }
+}

@@ -1,0 +1,149 @@
+//! Writing. On SQLite one thread gathers what is waiting into one durable commit, each closure under a savepoint; on
+//! PostgreSQL each closure is a transaction of its own.
+
+use crate::db::{Feed, RequestNote, Tx, database_error};
+use cirro_models::{Error, Result, sql::AnyConnection};
+use diesel::connection::SimpleConnection;
+use std::{sync::Arc, thread, time::Duration};
+use tokio::sync::{mpsc, oneshot};
+
+/// How many writes may wait for the writer.
+const QUEUE: usize = 4096;
+/// How many writes one commit gathers: more would make the first of them wait for the last.
+const GATHERED: usize = 128;
+/// How often a closure that lost a race is run again.
+const ATTEMPTS: usize = 10;
+/// How long a write may wait for its turn in a full queue.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A write that waits: run it under a savepoint, and tell the outcome once the commit is durable.
+trait Write: Send {
+    fn run(&mut self, c: &mut AnyConnection) -> bool;
+    fn tell(self: Box<Self>, committed: Result<()>);
+}
+
+struct Job<T, F> {
+    by: String,
+    note: Option<Arc<RequestNote>>,
+    change: F,
+    outcome: Option<Result<T>>,
+    answer: oneshot::Sender<Result<T>>,
+}
+
+impl<T: Send, F: FnMut(&mut Tx<'_>) -> Result<T> + Send> Write for Job<T, F> {
+    fn run(&mut self, c: &mut AnyConnection) -> bool {
+        let outcome = attempt(c, &self.by, self.note.as_deref(), &mut self.change).0;
+        let good = outcome.is_ok();
+        self.outcome = Some(outcome);
+        good
+    }
+    fn tell(self: Box<Self>, committed: Result<()>) {
+        let outcome = self.outcome.unwrap_or_else(|| Err(Error::internal("a write was not run")));
+        if let (Ok(_), Ok(()), Some(note)) = (&outcome, &committed, &self.note) {
+            note.committed();
+        }
+        // nobody may wait any longer: the write counts all the same
+        let _ = self.answer.send(outcome.and_then(|value| committed.map(|()| value)));
+    }
+}
+
+/// One run of a closure; says also whether it lost a race.
+fn attempt<T>(
+    c: &mut AnyConnection,
+    by: &str,
+    note: Option<&RequestNote>,
+    change: &mut impl FnMut(&mut Tx<'_>) -> Result<T>,
+) -> (Result<T>, bool, bool) {
+    let mut tx = Tx::new(c, by, note);
+    let outcome = change(&mut tx).and_then(|value| tx.finish().map(|()| value));
+    (outcome, tx.lost_race, tx.wrote)
+}
+
+/// The writer of a SQLite database; it ends when dropped.
+pub(crate) struct Writer(mpsc::Sender<Box<dyn Write>>);
+
+impl Writer {
+    pub(crate) fn start(connection: AnyConnection, feed: Feed) -> Result<Self> {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let work = move || work(connection, receiver, &feed);
+        thread::Builder::new().name("db-writer".to_owned()).spawn(work).map_err(Error::internal)?;
+        Ok(Self(sender))
+    }
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        by: String,
+        note: Option<Arc<RequestNote>>,
+        change: impl FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (answer, answered) = oneshot::channel();
+        let job: Box<dyn Write> = Box::new(Job { by, note, change, outcome: None, answer });
+        if self.0.send_timeout(job, PATIENCE).await.is_err() {
+            return Err(Error::unavailable("the database has too many changes waiting: try again in a moment"));
+        }
+        answered.await.map_err(|_| Error::internal("the database writer ended"))?
+    }
+}
+
+fn work(mut c: AnyConnection, mut queue: mpsc::Receiver<Box<dyn Write>>, feed: &Feed) {
+    let mut waiting = Vec::with_capacity(GATHERED);
+    while queue.blocking_recv_many(&mut waiting, GATHERED) > 0 {
+        let mut good = false;
+        let mut committed = c.batch_execute("BEGIN IMMEDIATE").map_err(database_error);
+        if committed.is_ok() {
+            for job in &mut waiting {
+                good |= under_savepoint(&mut c, job.as_mut());
+            }
+            committed = c.batch_execute("COMMIT").map_err(database_error);
+            if committed.is_err() {
+                // already rolled back by some errors: then this one is refused, and that is right
+                let _ = c.batch_execute("ROLLBACK");
+            }
+        }
+        for job in waiting.drain(..) {
+            job.tell(committed.clone());
+        }
+        if good {
+            feed.committed();
+        }
+    }
+}
+
+fn under_savepoint(c: &mut AnyConnection, job: &mut dyn Write) -> bool {
+    if c.batch_execute("SAVEPOINT job").is_err() {
+        return false;
+    }
+    let good = job.run(c);
+    let end = if good { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" };
+    c.batch_execute(end).is_ok() && good
+}
+
+/// A transaction of its own, repeated while it loses races.
+pub(crate) fn in_transaction<T>(
+    c: &mut AnyConnection,
+    by: &str,
+    note: Option<&RequestNote>,
+    feed: &Feed,
+    mut change: impl FnMut(&mut Tx<'_>) -> Result<T>,
+) -> Result<T> {
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        c.batch_execute("BEGIN").map_err(database_error)?;
+        let (outcome, lost_race, wrote) = attempt(c, by, note, &mut change);
+        let end = if outcome.is_ok() { "COMMIT" } else { "ROLLBACK" };
+        let ended = c.batch_execute(end).map_err(database_error);
+        match (outcome, ended) {
+            (Ok(value), Ok(())) => {
+                if let Some(note) = note {
+                    note.committed();
+                }
+                if wrote {
+                    feed.committed();
+                }
+                return Ok(value);
+            }
+            (Err(_), Ok(())) if lost_race && attempts < ATTEMPTS => {}
+            (Err(error), _) | (_, Err(error)) => return Err(error),
+        }
+    }
+}

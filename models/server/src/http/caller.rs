@@ -1,0 +1,88 @@
+//! Who calls: the headers of a request become a [`Context`].
+
+use crate::{http::Failure, token::Verifier};
+use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header::HeaderMap, web::Data};
+use cirro_models::{Context, Error, Result, Stores, Subject, identity::Secret};
+use std::{
+    future::{Ready, ready},
+    ops::Deref,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// Remaining milliseconds of the caller's deadline.
+pub const TIMEOUT_HEADER: &str = "x-cirro-timeout-ms";
+/// The most time that a caller may ask for.
+const LONGEST: Duration = Duration::from_secs(120);
+
+/// What the routes of a service share.
+pub struct Shared {
+    /// How models are reached.
+    pub stores: Arc<Stores>,
+    /// Who asks.
+    pub verifier: Arc<Verifier>,
+}
+
+/// The context of an authenticated request. A route that takes this can't be called without a token.
+pub struct Caller(pub Context);
+
+impl Deref for Caller {
+    type Target = Context;
+    fn deref(&self) -> &Context {
+        &self.0
+    }
+}
+
+impl FromRequest for Caller {
+    type Error = Failure;
+    type Future = Ready<Result<Self, Failure>>;
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(read(request).map(Caller).map_err(|error| Failure::of(request, error)))
+    }
+}
+
+fn read(request: &HttpRequest) -> Result<Context> {
+    let shared = request.app_data::<Data<Shared>>().ok_or_else(|| Error::internal("a route without its service"))?;
+    let headers = request.headers();
+    let token = bearer(headers)?;
+    let subject: Subject = shared.verifier.verify(token)?;
+    let id = request_id(headers).unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
+    let mut ctx = Context::verified(shared.stores.clone(), subject, Some(Secret::new(token)), id);
+    if let Some(timeout) = text(headers, TIMEOUT_HEADER) {
+        let ms: u64 = timeout.parse().map_err(|_| malformed(TIMEOUT_HEADER, "a number of milliseconds"))?;
+        ctx = ctx.until(Instant::now() + Duration::from_millis(ms).min(LONGEST));
+    }
+    if let Some(key) = text(headers, "idempotency-key") {
+        if key.is_empty() || key.len() > 255 {
+            return Err(malformed("Idempotency-Key", "1 to 255 characters"));
+        }
+        ctx = ctx.keyed(key);
+    }
+    Ok(ctx)
+}
+
+fn malformed(header: &str, wanted: &str) -> Error {
+    Error::Malformed { detail: format!("the header {header} can't be used: give {wanted}") }
+}
+
+fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+fn bearer(headers: &HeaderMap) -> Result<&str> {
+    let given = text(headers, "authorization");
+    let scheme =
+        given.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    scheme.map(|(_, token)| token.trim()).ok_or_else(|| {
+        Error::unauthenticated(
+            "this takes a token: send `Authorization: Bearer …`, got with `cirro token` or POST /identity/v1/token",
+        )
+    })
+}
+
+/// The caller's request id, if it is a plain one.
+pub(crate) fn request_id(headers: &HeaderMap) -> Option<String> {
+    let plain =
+        |id: &&str| (1..=64).contains(&id.len()) && id.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    text(headers, "x-request-id").filter(plain).map(ToOwned::to_owned)
+}

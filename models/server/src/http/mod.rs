@@ -1,0 +1,49 @@
+//! HTTP: the only part of the server side that knows methods, statuses and headers.
+
+mod body;
+mod caller;
+mod change;
+mod docs;
+mod openapi;
+mod problem;
+mod resource;
+
+pub use body::{json, query};
+pub use caller::{Caller, Shared};
+pub use docs::docs;
+pub use openapi::{document, operation};
+pub use problem::{Failure, no_such_route};
+pub use resource::Resource;
+
+use crate::{owner::Running, token::Verifier};
+use actix_web::web::{self, ServiceConfig};
+use std::sync::Arc;
+
+/// The largest JSON body that is read.
+pub const MAX_BODY: usize = 1024 * 1024;
+
+/// A model as HTTP sees it, with its type forgotten.
+pub(crate) trait MountedModel: Send + Sync {
+    /// Adds its routes.
+    fn routes(&self, config: &mut ServiceConfig);
+    /// Adds its operations and schemas to the OpenAPI document.
+    fn describe(&self, document: &mut utoipa::openapi::OpenApi);
+}
+
+/// The routes of a service, under `/<service>/v1`.
+pub(crate) fn configure(running: Running, verifier: Arc<Verifier>) -> impl Fn(&mut ServiceConfig) + Clone {
+    move |config| {
+        let shared = Shared { stores: running.stores.clone(), verifier: verifier.clone() };
+        let document = web::Bytes::from(serde_json::to_vec(&document(&running.owner)).unwrap_or_default());
+        let owner = running.owner.clone();
+        let scope = web::scope(&format!("/{}/v1", owner.service().name()))
+            .app_data(web::Data::new(shared))
+            .app_data(web::PayloadConfig::new(MAX_BODY))
+            .route("/openapi.json", web::get().to(move || openapi::serve(document.clone())))
+            .configure(|config| change::routes(config, &owner))
+            .configure(|config| owner.routes.iter().for_each(|routes| routes(config)))
+            .configure(|config| owner.models.iter().for_each(|model| model.routes(config)))
+            .default_service(web::to(no_such_route));
+        config.service(scope);
+    }
+}

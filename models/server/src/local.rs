@@ -1,0 +1,266 @@
+//! The store of an owner: the permission table, then the controller. Every way into a model ends here, so nothing that
+//! this file asks can be forgotten elsewhere.
+
+use crate::{
+    controller::Controller,
+    db::{Database, Recorded, RequestNote, open_once},
+};
+use async_trait::async_trait;
+use cirro_models::{
+    Context, Created, Deleted, Error, Id, Listing, Model, Page, Reach, Result, Store,
+    feed::{Changes, Position},
+    identity::Secret,
+    meta::Meta,
+    model::Seed,
+    permission::Operation,
+    sql::Table,
+    units::Generation,
+};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use std::{future::Future, sync::Arc, time::Duration};
+
+/// The rows of `M` in the own database.
+pub struct Local<M: Table> {
+    controller: Arc<dyn Controller<M>>,
+    database: Database,
+}
+
+impl<M: Table> Local<M> {
+    /// Behind this controller.
+    pub fn new(controller: Arc<dyn Controller<M>>, database: Database) -> Self {
+        Self { controller, database }
+    }
+
+    fn not_found(id: Id<M>) -> Error {
+        Error::not_found(M::PATH, id)
+    }
+    /// The reach of an operation on rows that exist; a row that can be read but not changed is 403, not 404.
+    fn require(ctx: &Context, row: &M, operation: Operation) -> Result<()> {
+        if row.within(&M::reach(ctx.subject(), operation)) {
+            return Ok(());
+        }
+        let right = format!("{:?}", M::RIGHTS.of(operation)).to_lowercase();
+        let what = format!("{operation:?}").to_lowercase();
+        Err(Error::forbidden(match right.as_str() {
+            "nobody" => format!("a {} can't be {what}d by callers", M::PATH),
+            "anyone" => format!("this {} belongs to somebody else: only they or an operator may {what} it", M::PATH),
+            _ => format!(
+                "to {what} a {} takes the role {right} where it belongs: ask somebody who may grant it",
+                M::PATH
+            ),
+        }))
+    }
+    async fn read_one(&self, ctx: &Context, id: Id<M>) -> Result<M> {
+        let reach = M::reach(ctx.subject(), Operation::Read);
+        let row = self.controller.get_many(ctx, &[id]).await?.pop();
+        row.filter(|row| row.within(&reach)).ok_or_else(|| Self::not_found(id))
+    }
+    /// Runs a mutating request once per key: a repetition gets the answer that the first one was given.
+    async fn once<T, F: Future<Output = Result<T>> + Send>(
+        &self,
+        ctx: &Context,
+        note: RequestNote,
+        replay: impl Fn(&Recorded, &RequestNote) -> Result<T> + Send,
+        run: impl FnOnce(Context) -> F + Send,
+    ) -> Result<T> {
+        let note = Arc::new(note);
+        if let Some(recorded) = self.recorded(&note).await? {
+            return replay(&recorded, &note);
+        }
+        let outcome = run(ctx.clone().answering(note.clone())).await;
+        match outcome {
+            // a racing request with the same key may have won; then its answer is ours
+            Err(error @ (Error::Conflict { .. } | Error::Quota { .. } | Error::NotFound { .. })) if note.has_key() => {
+                match self.recorded(&note).await? {
+                    Some(recorded) => replay(&recorded, &note),
+                    None => Err(error),
+                }
+            }
+            other => other,
+        }
+    }
+    async fn recorded(&self, note: &Arc<RequestNote>) -> Result<Option<Recorded>> {
+        if !note.has_key() {
+            return Ok(None);
+        }
+        let note = note.clone();
+        self.database.read(move |c| note.find(c)).await
+    }
+    fn note(ctx: &Context, operation: &'static str, target: &str, body: &impl Serialize) -> Result<RequestNote> {
+        let body = serde_json::to_vec(body).map_err(Error::internal)?;
+        Ok(RequestNote::new(ctx, operation, M::PATH, target, &body))
+    }
+    /// The draft of a new row, within what its maker may make.
+    fn draft(ctx: &Context, new: M::New) -> Result<M> {
+        let reach = M::reach(ctx.subject(), Operation::Create);
+        let seed = Seed {
+            id: Id::<M>::new().uuid(),
+            project: ctx.subject().project(),
+            user: ctx.subject().user(),
+            meta: Meta::created(ctx.subject().principal()),
+        };
+        if reach == Reach::Nothing {
+            let right = format!("{:?}", M::RIGHTS.create).to_lowercase();
+            return Err(Error::forbidden(format!(
+                "to create a {} takes the role {right}: ask somebody who may grant it",
+                M::PATH
+            )));
+        }
+        let draft = M::build(new, seed)?;
+        Self::require(ctx, &draft, Operation::Create)?;
+        Ok(draft)
+    }
+    async fn change(&self, ctx: Context, id: Id<M>, patch: M::Patch, version: Option<Generation>) -> Result<M> {
+        let current = self.read_one(&ctx, id).await?;
+        Self::require(&ctx, &current, Operation::Update)?;
+        self.controller.update(&ctx, current, patch, version).await
+    }
+}
+
+fn answer<M: Model>(recorded: &Recorded) -> Result<(M, Map<String, Value>)> {
+    let text = recorded.answer.as_deref().unwrap_or("{}");
+    let mut kept: Map<String, Value> = serde_json::from_str(text).map_err(Error::internal)?;
+    let model = serde_json::from_value(kept.remove("model").unwrap_or_default()).map_err(Error::internal)?;
+    Ok((model, kept))
+}
+
+fn replay_created<M: Model>(recorded: &Recorded, note: &RequestNote) -> Result<Created<M>> {
+    let (model, kept) = answer::<M>(recorded)?;
+    let mut created = Created::from(model);
+    if let (Some(Value::String(sealed)), Some(key)) = (kept.get("sealed"), &note.seal) {
+        for (field, secret) in open_once(key, sealed)? {
+            created = created.once(&field, Secret::new(secret.as_str().unwrap_or_default()));
+        }
+    }
+    Ok(created)
+}
+
+#[async_trait]
+impl<M: Table> Store<M> for Local<M> {
+    async fn get(&self, ctx: &Context, id: Id<M>) -> Result<M> {
+        ctx.remaining()?;
+        self.read_one(ctx, id).await
+    }
+
+    async fn get_many(&self, ctx: &Context, ids: &[Id<M>]) -> Result<Vec<M>> {
+        ctx.remaining()?;
+        if ids.len() > usize::try_from(Page::MAX).unwrap_or(0) {
+            return Err(Error::invalid(
+                "ids",
+                format!("{} ids are too many: ask for at most {} at once", ids.len(), Page::MAX),
+            ));
+        }
+        let reach = M::reach(ctx.subject(), Operation::Read);
+        let rows = self.controller.get_many(ctx, ids).await?;
+        let mut found: std::collections::HashMap<_, _> =
+            rows.into_iter().filter(|row| row.within(&reach)).map(|row| (row.id(), row)).collect();
+        Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
+    }
+
+    async fn list(&self, ctx: &Context, filter: &M::Filter, page: &Page) -> Result<Listing<M>> {
+        ctx.remaining()?;
+        M::check_filter(filter)?;
+        let reach = M::reach(ctx.subject(), Operation::Read);
+        self.controller.list(ctx, filter, reach, page).await
+    }
+
+    async fn create(&self, ctx: &Context, new: M::New) -> Result<Created<M>> {
+        M::check_new(&new)?;
+        let draft = Self::draft(ctx, new.clone())?;
+        let note = Self::note(ctx, "create", "", &new)?;
+        let run = |ctx: Context| async move { self.controller.create(&ctx, draft, new).await };
+        self.once(ctx, note, replay_created, run).await
+    }
+
+    async fn update(&self, ctx: &Context, id: Id<M>, patch: M::Patch, version: Option<Generation>) -> Result<M> {
+        M::check_patch(&patch)?;
+        let note = Self::note(ctx, "update", &id.to_string(), &patch)?;
+        let replay = |recorded: &Recorded, _: &RequestNote| answer(recorded).map(|(model, _)| model);
+        self.once(ctx, note, replay, |ctx| async move { self.change(ctx, id, patch, version).await }).await
+    }
+
+    async fn save(
+        &self,
+        ctx: &Context,
+        id: Id<M>,
+        whole: Map<String, Value>,
+        version: Option<Generation>,
+    ) -> Result<M> {
+        let current = self.read_one(ctx, id).await?;
+        let (patch, given) = differences(&current, whole)?;
+        if patch.is_empty() {
+            Self::require(ctx, &current, Operation::Update)?;
+            return Ok(current);
+        }
+        let version = version.or(given).ok_or_else(|| {
+            Error::invalid("version", "say which version you have changed: in `version`, or in the If-Match header")
+        })?;
+        let patch: M::Patch =
+            serde_json::from_value(Value::Object(patch)).map_err(|e| Error::invalid("body", e.to_string()))?;
+        self.update(ctx, id, patch, Some(version)).await
+    }
+
+    async fn delete(&self, ctx: &Context, id: Id<M>) -> Result<Deleted<M>> {
+        let note = Self::note(ctx, "delete", &id.to_string(), &())?;
+        let replay = |recorded: &Recorded, _: &RequestNote| match recorded.status {
+            204 => Ok(Deleted::Gone),
+            _ => answer(recorded).map(|(model, _)| Deleted::Begun(model)),
+        };
+        let run = |ctx: Context| async move {
+            let current = self.read_one(&ctx, id).await?;
+            Self::require(&ctx, &current, Operation::Delete)?;
+            self.controller.delete(&ctx, current).await
+        };
+        self.once(ctx, note, replay, run).await
+    }
+
+    async fn watch(&self, ctx: &Context, after: Option<Position>, wait: Duration) -> Result<Changes> {
+        crate::db::Feed::watch::<M>(&self.database, ctx, after, wait).await
+    }
+
+    fn is_far(&self) -> bool {
+        false
+    }
+}
+
+/// What a whole row changes: the patch of the fields that differ, and the version it stands on. A field that callers
+/// may not write, or that does not exist, is refused by name.
+fn differences<M: Model>(current: &M, whole: Map<String, Value>) -> Result<(Map<String, Value>, Option<Generation>)> {
+    let Value::Object(stored) = serde_json::to_value(current).map_err(Error::internal)? else {
+        return Err(Error::internal("a model is no JSON object"));
+    };
+    let mut patch = Map::new();
+    let mut version = None;
+    for (field, value) in whole {
+        let before = stored.get(&field).unwrap_or(&Value::Null);
+        if field == "version" {
+            version =
+                Some(serde_json::from_value(value).map_err(|error| Error::invalid("version", error.to_string()))?);
+        } else if field == "links" || value == *before {
+        } else if field == "labels" {
+            patch.insert(field, label_patch(before, &value));
+        } else {
+            match M::FIELDS.iter().find(|info| info.name == field) {
+                Some(info) if info.update => drop(patch.insert(field, value)),
+                None if !stored.contains_key(&field) && field != "deleted_at" => {
+                    return Err(Error::invalid(&field, format!("a {} has no such field: leave it out", M::PATH)));
+                }
+                _ => {
+                    return Err(Error::invalid(
+                        &field,
+                        "this field can't be changed by callers: leave it out, or as it is",
+                    ));
+                }
+            }
+        }
+    }
+    Ok((patch, version))
+}
+
+/// The merge patch that turns these labels into those.
+fn label_patch(before: &Value, after: &Value) -> Value {
+    let (Value::Object(before), Value::Object(after)) = (before, after) else { return after.clone() };
+    let removed = before.keys().filter(|key| !after.contains_key(*key)).map(|key| (key.clone(), Value::Null));
+    Value::Object(removed.chain(after.iter().map(|(key, value)| (key.clone(), value.clone()))).collect())
+}

@@ -1,0 +1,158 @@
+//! A service put together: which models it owns, on one screen.
+
+use crate::{
+    controller::{Controller, Whose},
+    db::Database,
+    http::{self, MountedModel},
+    local::Local,
+    mounted::{Door, Mounted},
+    token::Verifier,
+};
+use actix_web::web::ServiceConfig;
+use async_trait::async_trait;
+use cirro_models::{
+    Context, Result, Service, Stores,
+    feed::{Changes, Position},
+    sql::Table,
+};
+use std::{
+    any::Any,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+/// Adds routes that are no model's.
+pub type Routes = fn(&mut ServiceConfig);
+
+/// Adds the operations of such routes to the OpenAPI document.
+pub type Describe = fn(&mut utoipa::openapi::OpenApi);
+
+/// A service: its models, its database, and what else it answers.
+pub struct Owner {
+    pub(crate) service: Service,
+    pub(crate) models: Vec<Arc<dyn OwnedModel>>,
+    pub(crate) routes: Vec<Routes>,
+    pub(crate) describes: Vec<Describe>,
+    database: Database,
+    stores: Stores,
+    door: Door,
+}
+
+/// A model of an owner, with its type forgotten.
+#[async_trait]
+pub(crate) trait OwnedModel: MountedModel {
+    /// Makes it reachable from another service in this process.
+    fn mount(&self, stores: &mut Stores, door: &Door);
+    fn path(&self) -> &'static str;
+    /// The changes to its rows that the caller may read.
+    async fn watch(&self, ctx: &Context, after: Option<Position>, wait: Duration) -> Result<Changes>;
+}
+
+#[async_trait]
+impl<M: Table> OwnedModel for http::Resource<M> {
+    fn mount(&self, stores: &mut Stores, door: &Door) {
+        stores.put::<M>(Arc::new(Mounted::new(door.clone())));
+    }
+    fn path(&self) -> &'static str {
+        M::PATH
+    }
+    async fn watch(&self, ctx: &Context, after: Option<Position>, wait: Duration) -> Result<Changes> {
+        ctx.stores().of::<M>()?.watch(ctx, after, wait).await
+    }
+}
+
+impl Owner {
+    /// A service with its own database.
+    pub fn new(service: Service, database: Database) -> Self {
+        let mut stores = Stores::default();
+        stores.put_part(Arc::new(database.clone()));
+        stores.put_part(Arc::new(Whose(service)));
+        Self {
+            service,
+            models: Vec::new(),
+            routes: Vec::new(),
+            describes: Vec::new(),
+            database,
+            stores,
+            door: Door::new(OnceLock::new()),
+        }
+    }
+    /// The service owns `M`: its rows are in this database, behind this controller.
+    #[must_use]
+    pub fn owns<M: Table>(mut self, controller: impl Controller<M>) -> Self {
+        self.stores.put::<M>(Arc::new(Local::new(Arc::new(controller), self.database.clone())));
+        self.models.push(Arc::new(http::Resource::<M>::default()));
+        self
+    }
+    /// The service also answers these routes.
+    #[must_use]
+    pub fn answers(mut self, routes: Routes, describe: Describe) -> Self {
+        self.routes.push(routes);
+        self.describes.push(describe);
+        self
+    }
+    /// Controllers of the service share this.
+    #[must_use]
+    pub fn shares<P: Any + Send + Sync>(mut self, part: Arc<P>) -> Self {
+        self.stores.put_part(part);
+        self
+    }
+    /// Which service it is.
+    pub fn service(&self) -> Service {
+        self.service
+    }
+    /// Its database.
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+    /// Puts services of one process together: each reaches the others' models without a socket.
+    pub fn mount_together(mut owners: Vec<Self>) -> Vec<Running> {
+        for at in 0..owners.len() {
+            let mut stores = std::mem::take(&mut owners[at].stores);
+            for other in owners.iter().enumerate().filter(|(n, _)| *n != at).map(|(_, owner)| owner) {
+                other.models.iter().for_each(|model| model.mount(&mut stores, &other.door));
+            }
+            owners[at].stores = stores;
+        }
+        owners.into_iter().map(Self::run).collect()
+    }
+    /// The service alone in its process; other services' models are reached over this transport.
+    pub fn alone(mut self, transport: Arc<dyn cirro_models::remote::Transport>) -> Running {
+        self.stores = self.stores.elsewhere(transport);
+        self.run()
+    }
+    fn run(mut self) -> Running {
+        let stores = Arc::new(std::mem::take(&mut self.stores));
+        // the door is opened once, here
+        let _ = self.door.set(stores.clone());
+        Running { owner: Arc::new(self), stores }
+    }
+}
+
+/// A service that is put together and can answer.
+#[derive(Clone)]
+pub struct Running {
+    pub(crate) owner: Arc<Owner>,
+    /// How it reaches every model.
+    pub stores: Arc<Stores>,
+}
+
+impl Running {
+    /// Which service it is.
+    pub fn service(&self) -> Service {
+        self.owner.service
+    }
+    /// Its database.
+    pub fn database(&self) -> &Database {
+        &self.owner.database
+    }
+    /// A context for the service's own work.
+    pub fn own_context(&self) -> Context {
+        let subject = crate::controller::service_subject(self.owner.service);
+        Context::verified(self.stores.clone(), subject, None, uuid::Uuid::now_v7().to_string())
+    }
+    /// Its routes, to be configured into an actix-web application.
+    pub fn configure(&self, verifier: &Arc<Verifier>) -> impl Fn(&mut ServiceConfig) + Clone + use<> {
+        http::configure(self.clone(), verifier.clone())
+    }
+}
