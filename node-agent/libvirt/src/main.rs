@@ -1,2 +1,2 @@
-//! .
+//! The Cirro node agent.
 fn main() {}
