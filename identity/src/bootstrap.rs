@@ -49,7 +49,8 @@ pub async fn first_start(ctx: &Context, admin: FirstAdmin) -> Result<bool> {
             return Ok(false);
         }
         let seed = || Seed { id: uuid::Uuid::now_v7(), project: None, user: None, meta: Meta::created(&by) };
-        let new = NewUser { name: name.clone(), full_name: None, enabled: None, password: None, labels: Default::default() };
+        let new =
+            NewUser { name: name.clone(), full_name: None, enabled: None, password: None, labels: Default::default() };
         let user = User::build(new, seed())?;
         let new = NewProject {
             name: project.clone(),

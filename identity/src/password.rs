@@ -11,7 +11,8 @@ use tokio::sync::Semaphore;
 static AT_ONCE: Semaphore = Semaphore::const_new(2);
 
 /// What an unknown user's password is compared with, so that the answer takes as long as for a known one.
-const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$Ri+Ht5hp4mpt1lHrFYxzR1HZPjgqLXCQqLSWyyy3Obk";
+const NOBODY: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$Ri+Ht5hp4mpt1lHrFYxzR1HZPjgqLXCQqLSWyyy3Obk";
 
 /// The hash to keep.
 pub(crate) async fn hash(password: Secret) -> Result<String> {

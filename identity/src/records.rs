@@ -58,10 +58,16 @@ pub(crate) fn set_secret(c: &mut AnyConnection, owner: &str, secret: &Secret, ex
 
 /// Whether this is the owner's secret, and still good.
 pub(crate) fn is_secret_of(c: &mut AnyConnection, owner: &str, secret: &Secret) -> Result<bool> {
-    let kept: Option<(String, i64)> =
-        secret_hash::table.find(owner).select((secret_hash::hash, secret_hash::expires_us)).first(c).optional().map_err(failed)?;
+    let kept: Option<(String, i64)> = secret_hash::table
+        .find(owner)
+        .select((secret_hash::hash, secret_hash::expires_us))
+        .first(c)
+        .optional()
+        .map_err(failed)?;
     let given = crate::password::digest(secret);
-    Ok(kept.is_some_and(|(hash, expires)| openssl::memcmp::eq(hash.as_bytes(), given.as_bytes()) && expires > Timestamp::now().micros()))
+    Ok(kept.is_some_and(|(hash, expires)| {
+        openssl::memcmp::eq(hash.as_bytes(), given.as_bytes()) && expires > Timestamp::now().micros()
+    }))
 }
 
 pub(crate) fn forget_secret(c: &mut AnyConnection, owner: &str) -> Result<usize> {
@@ -70,7 +76,10 @@ pub(crate) fn forget_secret(c: &mut AnyConnection, owner: &str) -> Result<usize>
 
 /// Forgets the secrets whose owner begins with this, such as all refresh secrets of a user.
 pub(crate) fn forget_secrets_of(c: &mut AnyConnection, prefix: &str) -> Result<()> {
-    diesel::delete(secret_hash::table.filter(secret_hash::owner.like(format!("{prefix}%")))).execute(c).map(drop).map_err(failed)
+    diesel::delete(secret_hash::table.filter(secret_hash::owner.like(format!("{prefix}%"))))
+        .execute(c)
+        .map(drop)
+        .map_err(failed)
 }
 
 /// The signing keys, newest first, as (base64 of the private key).
@@ -79,7 +88,11 @@ pub(crate) fn signing_keys(c: &mut AnyConnection) -> Result<Vec<String>> {
 }
 
 pub(crate) fn add_signing_key(c: &mut AnyConnection, kid: &str, secret: &str) -> Result<()> {
-    let row = (signing_key::kid.eq(kid), signing_key::secret.eq(secret), signing_key::created_us.eq(Timestamp::now().micros()));
+    let row = (
+        signing_key::kid.eq(kid),
+        signing_key::secret.eq(secret),
+        signing_key::created_us.eq(Timestamp::now().micros()),
+    );
     diesel::insert_into(signing_key::table).values(row).execute(c).map(drop).map_err(failed)
 }
 

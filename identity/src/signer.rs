@@ -46,7 +46,13 @@ impl Signer {
         &self.jwks
     }
     /// A token for a principal with these rights, and when it ends. `root` is whose it is.
-    pub(crate) fn token(&self, who: &Principal, root: String, project: Option<(Id<Project>, Role)>, operator: bool) -> Result<(String, Timestamp)> {
+    pub(crate) fn token(
+        &self,
+        who: &Principal,
+        root: String,
+        project: Option<(Id<Project>, Role)>,
+        operator: bool,
+    ) -> Result<(String, Timestamp)> {
         let now = Timestamp::now();
         let exp = now.micros() / 1_000_000 + LIFETIME_S;
         let (project, role) = project.unzip();

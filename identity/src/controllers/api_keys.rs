@@ -28,10 +28,17 @@ impl Controller<ApiKey> for ApiKeys {
         let is_operator = ctx.subject().is_operator();
         let told = secret.clone();
         let write = move |tx: &mut cirro_server::Tx<'_>| {
-            let own = GrantFilter { user_id: Some(draft.user_id), project_id: Some(draft.project_id), ..GrantFilter::default() };
+            let own = GrantFilter {
+                user_id: Some(draft.user_id),
+                project_id: Some(draft.project_id),
+                ..GrantFilter::default()
+            };
             let held = tx.list::<Grant>(&own, 100)?.iter().map(|grant| grant.role.rank()).max().unwrap_or(0);
             if held < draft.role.rank() && !is_operator {
-                return Err(Error::forbidden(format!("a key can't do more than you: you do not have the role {} there", draft.role)));
+                return Err(Error::forbidden(format!(
+                    "a key can't do more than you: you do not have the role {} there",
+                    draft.role
+                )));
             }
             records::set_secret(tx.connection(), &format!("key:{}", draft.id), &secret, draft.expires_at)?;
             tx.tell_once("secret", &secret);

@@ -26,7 +26,8 @@ impl Controller<Project> for Projects {
             Volume::list(ctx, &of_volumes, &one),
             MachineImage::list(ctx, &of_images, &one),
         )?;
-        let left = [("instances", instances.items.len()), ("volumes", volumes.items.len()), ("images", images.items.len())];
+        let left =
+            [("instances", instances.items.len()), ("volumes", volumes.items.len()), ("images", images.items.len())];
         if let Some((what, _)) = left.iter().find(|(_, count)| *count > 0) {
             return Err(Error::conflict(format!("project {} still has {what}: delete them first", current.name)));
         }

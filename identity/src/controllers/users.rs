@@ -8,7 +8,12 @@ use crate::{
 use async_trait::async_trait;
 use cirro_models::{
     Context, Created, Deleted, Error, Generation, Principal, Result,
-    identity::{ApiKey, Grant, User, api_key::ApiKeyFilter, grant::GrantFilter, user::{NewUser, UserPatch}},
+    identity::{
+        ApiKey, Grant, User,
+        api_key::ApiKeyFilter,
+        grant::GrantFilter,
+        user::{NewUser, UserPatch},
+    },
 };
 use cirro_server::{Controller, OwnerContext};
 
@@ -31,7 +36,13 @@ impl Controller<User> for Users {
         ctx.write(write).await.map(Into::into)
     }
 
-    async fn update(&self, ctx: &Context, current: User, mut patch: UserPatch, version: Option<Generation>) -> Result<User> {
+    async fn update(
+        &self,
+        ctx: &Context,
+        current: User,
+        mut patch: UserPatch,
+        version: Option<Generation>,
+    ) -> Result<User> {
         ctx.require_unscoped()?;
         let is_operator = ctx.subject().is_operator() || ctx.subject().is_service();
         if !is_operator && (patch.name.is_some() || patch.enabled.is_some() || !patch.labels.is_empty()) {

@@ -52,11 +52,15 @@ async fn read(caller: &Caller) -> Result<Me> {
         .read(move |c| {
             use cirro_models::{Reach, sql::Table};
             let found = |error| Error::internal(error);
-            let user_row = user.map(|id| User::select(c, &[id])).transpose().map_err(found)?.and_then(|mut rows| rows.pop());
-            let project = project.map(|id| Project::select(c, &[id])).transpose().map_err(found)?.and_then(|mut rows| rows.pop());
+            let user_row =
+                user.map(|id| User::select(c, &[id])).transpose().map_err(found)?.and_then(|mut rows| rows.pop());
+            let project =
+                project.map(|id| Project::select(c, &[id])).transpose().map_err(found)?.and_then(|mut rows| rows.pop());
             let filter = GrantFilter { user_id: user, ..GrantFilter::default() };
             let grants = match user {
-                Some(_) => Grant::page(c, &filter, &Reach::All, None, super::super::controllers::MANY).map_err(found)?,
+                Some(_) => {
+                    Grant::page(c, &filter, &Reach::All, None, super::super::controllers::MANY).map_err(found)?
+                }
                 None => Vec::new(),
             };
             Ok((user_row, project, grants))

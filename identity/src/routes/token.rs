@@ -21,12 +21,15 @@ use cirro_server::{
     token::Jwks,
 };
 use parking_lot::Mutex;
-use std::{collections::HashMap, time::{Duration, Instant}};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
-        ContentBuilder, HttpMethod, OpenApi, PathItem, Ref, RefOr, request_body::RequestBodyBuilder, response::ResponseBuilder,
-        security::SecurityRequirement,
+        ContentBuilder, HttpMethod, OpenApi, PathItem, Ref, RefOr, request_body::RequestBodyBuilder,
+        response::ResponseBuilder, security::SecurityRequirement,
     },
 };
 
@@ -63,7 +66,10 @@ impl Attempts {
 }
 
 pub(crate) fn routes(config: &mut web::ServiceConfig) {
-    config.route("/token", web::post().to(token)).route("/token", web::delete().to(logout)).route("/jwks", web::get().to(jwks));
+    config
+        .route("/token", web::post().to(token))
+        .route("/token", web::delete().to(logout))
+        .route("/jwks", web::get().to(jwks));
 }
 
 async fn jwks(shared: web::Data<Shared>, request: HttpRequest) -> Result<HttpResponse, Failure> {
@@ -71,7 +77,11 @@ async fn jwks(shared: web::Data<Shared>, request: HttpRequest) -> Result<HttpRes
     Ok(HttpResponse::Ok().json(signer.jwks()))
 }
 
-async fn token(shared: web::Data<Shared>, request: HttpRequest, payload: web::Payload) -> Result<HttpResponse, Failure> {
+async fn token(
+    shared: web::Data<Shared>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, Failure> {
     let asked: TokenRequest = json(&request, payload).await?;
     let answer = answer(&shared, &request, asked).await.map_err(|error| Failure::of(&request, error))?;
     Ok(HttpResponse::Ok().insert_header(("cache-control", "no-store")).json(answer))
@@ -122,13 +132,18 @@ async fn answer(shared: &Shared, request: &HttpRequest, asked: TokenRequest) -> 
 
 /// The name and secret of a Basic header (RFC 7617); a node's name holds a colon, so the last one divides.
 fn basic(request: &HttpRequest) -> Result<(String, Secret)> {
-    let refuse = || Error::unauthenticated("send `Authorization: Basic …` with a user's name and password, or with a key's id and secret");
+    let refuse = || {
+        Error::unauthenticated(
+            "send `Authorization: Basic …` with a user's name and password, or with a key's id and secret",
+        )
+    };
     let header = request.headers().get("authorization").and_then(|value| value.to_str().ok()).ok_or_else(refuse)?;
     let (scheme, encoded) = header.split_once(' ').ok_or_else(refuse)?;
     if !scheme.eq_ignore_ascii_case("basic") {
         return Err(refuse());
     }
-    let text = STANDARD.decode(encoded.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(refuse)?;
+    let text =
+        STANDARD.decode(encoded.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(refuse)?;
     let divided = match text.strip_prefix("node:") {
         Some(rest) => rest.split_once(':').map(|(id, secret)| (format!("node:{id}"), secret)),
         None => text.split_once(':').map(|(name, secret)| (name.to_owned(), secret)),
@@ -166,7 +181,8 @@ async fn refreshing(database: &Database, refresh: Secret) -> Result<User> {
     let owner = format!("refresh:{user}:{}", password::digest(&refresh));
     let subject = service_subject(cirro_models::Service::Identity);
     let spend = move |tx: &mut cirro_server::Tx<'_>| {
-        let good = records::is_secret_of(tx.connection(), &owner, &refresh)? && records::forget_secret(tx.connection(), &owner)? == 1;
+        let good = records::is_secret_of(tx.connection(), &owner, &refresh)?
+            && records::forget_secret(tx.connection(), &owner)? == 1;
         Ok(if good { tx.find::<User>(user)?.filter(|user| user.enabled) } else { None })
     };
     database.write(&subject, None, spend).await?.ok_or_else(over)
@@ -192,7 +208,12 @@ async fn for_user(database: &Database, signer: &Signer, user: User, project: Opt
 }
 
 /// The project to work in, and the highest role there.
-fn choose(c: &mut AnyConnection, grants: &[Grant], operator: bool, wanted: Option<&str>) -> Result<Option<(Id<Project>, Role)>> {
+fn choose(
+    c: &mut AnyConnection,
+    grants: &[Grant],
+    operator: bool,
+    wanted: Option<&str>,
+) -> Result<Option<(Id<Project>, Role)>> {
     let highest = |project: Id<Project>| {
         let here = grants.iter().filter(|grant| grant.project_id == Some(project));
         here.map(|grant| grant.role.clone()).max_by_key(Role::rank)
@@ -206,7 +227,9 @@ fn choose(c: &mut AnyConnection, grants: &[Grant], operator: bool, wanted: Optio
             _ => None,
         });
     };
-    let refuse = || Error::forbidden(format!("you have no role in a project {wanted}, or there is none: ask its admin for a grant"));
+    let refuse = || {
+        Error::forbidden(format!("you have no role in a project {wanted}, or there is none: ask its admin for a grant"))
+    };
     let project = match wanted.parse::<Id<Project>>() {
         Ok(id) => Project::select(c, &[id]).map_err(Error::internal)?.pop(),
         Err(_) => {
@@ -268,7 +291,9 @@ fn finish(
 
 pub(crate) fn describe(document: &mut OpenApi) {
     let components = document.components.get_or_insert_with(Default::default);
-    for (name, schema) in [("Token", Token::schema()), ("TokenRequest", TokenRequest::schema()), ("Jwks", Jwks::schema())] {
+    for (name, schema) in
+        [("Token", Token::schema()), ("TokenRequest", TokenRequest::schema()), ("Jwks", Jwks::schema())]
+    {
         components.schemas.insert(name.to_owned(), schema);
     }
     let mut more = Vec::new();
@@ -277,15 +302,22 @@ pub(crate) fn describe(document: &mut OpenApi) {
     Jwks::schemas(&mut more);
     components.schemas.extend(more);
     let json = |name: &str| ContentBuilder::new().schema(Some(RefOr::Ref(Ref::from_schema_name(name)))).build();
-    let answer = |text: &str, name: &str| ResponseBuilder::new().description(text).content("application/json", json(name));
+    let answer =
+        |text: &str, name: &str| ResponseBuilder::new().description(text).content("application/json", json(name));
     let open = || [SecurityRequirement::default()];
-    let post = operation("create_token".to_owned(), "token", "Log in, with Basic authorization or a refresh secret".to_owned())
-        .request_body(Some(RequestBodyBuilder::new().content("application/json", json("TokenRequest")).build()))
-        .securities(Some(open()))
-        .response("200", answer("A token", "Token"));
+    let post = operation(
+        "create_token".to_owned(),
+        "token",
+        "Log in, with Basic authorization or a refresh secret".to_owned(),
+    )
+    .request_body(Some(RequestBodyBuilder::new().content("application/json", json("TokenRequest")).build()))
+    .securities(Some(open()))
+    .response("200", answer("A token", "Token"));
     let mut item = PathItem::new(HttpMethod::Post, post);
     let gone = ResponseBuilder::new().description("Everything that the caller has logged in with has ended");
-    item.delete = Some(operation("delete_token".to_owned(), "token", "Log out everywhere".to_owned()).response("204", gone).build());
+    item.delete = Some(
+        operation("delete_token".to_owned(), "token", "Log out everywhere".to_owned()).response("204", gone).build(),
+    );
     document.paths.paths.insert("/identity/v1/token".to_owned(), item);
     let keys = operation("jwks".to_owned(), "token", "The public keys of tokens".to_owned())
         .securities(Some(open()))

@@ -45,7 +45,7 @@ fn hash(parts: &[&[u8]]) -> [u8; 32] {
 
 impl RequestNote {
     /// The note of a request on `target`, such as a row's id, with this body.
-    pub(crate) fn new(ctx: &Context, operation: &'static str, model: &'static str, target: &str, body: &[u8]) -> Self {
+    pub fn new(ctx: &Context, operation: &'static str, model: &'static str, target: &str, body: &[u8]) -> Self {
         let principal = ctx.subject().principal().to_string();
         let project = ctx.subject().project();
         let scope = project.map(|id| id.to_string()).unwrap_or_default();
