@@ -12,7 +12,7 @@ use cirro_models::{
         },
         instance::Power,
         instance_action::ActionKind,
-        report::{ActionDone, ConsoleRead, InstanceSeen, NodeReport, NodeSeen, UnclaimedGuest},
+        report::{ActionDone, ConsoleRead, InstanceSeen, NodeReport, NodeSeen, UnclaimedSeen},
     },
     storage::{
         Attachment, Volume,
@@ -54,7 +54,7 @@ pub struct Papers {
     /// The instances, as they were heard last.
     pub seen: BTreeMap<Id<Instance>, InstanceSeen>,
     /// The last list of unclaimed guests.
-    pub unclaimed: Vec<UnclaimedGuest>,
+    pub unclaimed: Vec<UnclaimedSeen>,
     /// Actions that have ended.
     pub ended: Vec<ActionDone>,
     /// Console texts.

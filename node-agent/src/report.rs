@@ -5,7 +5,7 @@ use cirro_models::{
     Id,
     compute::{
         Instance,
-        report::{ActionDone, InstanceSeen, NodeReport, UnclaimedGuest},
+        report::{ActionDone, InstanceSeen, NodeReport, UnclaimedSeen},
     },
     storage::assignment::StorageReport,
 };
@@ -124,7 +124,7 @@ impl NodeReporter {
     }
 
     /// The unclaimed guests that were acknowledged last.
-    pub fn unclaimed(&self) -> Vec<UnclaimedGuest> {
+    pub fn unclaimed(&self) -> Vec<UnclaimedSeen> {
         self.rest.as_ref().map(|rest| rest.unclaimed.clone()).unwrap_or_default()
     }
 

@@ -1,6 +1,7 @@
 //! One guest's life on a real libvirt: it boots, gets an address and disks, survives accidents, obeys, and goes.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+#[allow(unreachable_pub, missing_docs, reason = "a kit for tests")]
 mod kit;
 
 use cirro_models::{
