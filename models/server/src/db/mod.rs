@@ -89,7 +89,7 @@ impl Database {
 }
 
 /// What a caller sees of a database error; what the log sees is its source.
-pub(crate) fn database_error(error: diesel::result::Error) -> Error {
+pub fn database_error(error: diesel::result::Error) -> Error {
     use diesel::result::{DatabaseErrorKind as Kind, Error as E};
     match error {
         E::DatabaseError(Kind::ClosedConnection | Kind::SerializationFailure, _) => {

@@ -11,7 +11,7 @@ use std::{
 };
 
 /// Remaining milliseconds of the caller's deadline.
-pub const TIMEOUT_HEADER: &str = "x-cirro-timeout-ms";
+const TIMEOUT_HEADER: &str = "x-cirro-timeout-ms";
 /// The most time that a caller may ask for.
 const LONGEST: Duration = Duration::from_secs(120);
 
