@@ -30,10 +30,16 @@ async fn a_guest_boots_and_comes_back_and_goes() {
 
     // Destroyed behind our back: it comes back.
     assert!(bench.virsh(&["destroy", &id.to_string()]).contains("destroyed"));
-    bench.desk.wait("it is started again", SOON, |papers| {
-        let up = |seen: &cirro_models::compute::report::InstanceSeen| seen.status == InstanceStatus::Running && seen.address.is_none();
-        papers.seen.get(&id).filter(|seen| up(seen)).map(|_| ())
-    }).await.unwrap();
+    bench
+        .desk
+        .wait("it is started again", SOON, |papers| {
+            let up = |seen: &cirro_models::compute::report::InstanceSeen| {
+                seen.status == InstanceStatus::Running && seen.address.is_none()
+            };
+            papers.seen.get(&id).filter(|seen| up(seen)).map(|_| ())
+        })
+        .await
+        .unwrap();
 
     // The agent is killed and another goes on; the guest runs through.
     bench.kill_agent().await;

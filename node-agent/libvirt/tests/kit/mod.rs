@@ -3,7 +3,7 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, reason = "a kit for tests; each uses a part of it")]
 
 use cirro_models::{
-    Bytes, GiB, Generation, Id, MiB, Name, Vcpus,
+    Bytes, Generation, GiB, Id, MiB, Name, Vcpus,
     compute::{
         Instance, Node,
         assignment::{ImageSpec, InstanceSpec},
@@ -43,7 +43,8 @@ impl Bench {
     pub async fn new() -> Self {
         let uri = variable("CIRRO_TEST_LIBVIRT", "such as qemu:///system; deploy/libvirt start makes it answer");
         let guest = PathBuf::from(variable("CIRRO_TEST_GUEST", "the demo guest that deploy/guest/build makes"));
-        let bytes = std::fs::read(&guest).unwrap_or_else(|error| panic!("CIRRO_TEST_GUEST={}: {error}", guest.display()));
+        let bytes =
+            std::fs::read(&guest).unwrap_or_else(|error| panic!("CIRRO_TEST_GUEST={}: {error}", guest.display()));
         let image = ImageSpec {
             id: Id::new(),
             sha256: sha256(&bytes).iter().map(|byte| format!("{byte:02x}")).collect(),
@@ -75,7 +76,8 @@ impl Bench {
         let hypervisor = Libvirt::open(&self.config, self.desk.clone()).await.unwrap_or_else(|failure| {
             panic!("{}", failure.with_causes());
         });
-        let settings = Settings { look: Duration::from_secs(1), heartbeat: Duration::from_secs(2), ..Settings::default() };
+        let settings =
+            Settings { look: Duration::from_secs(1), heartbeat: Duration::from_secs(2), ..Settings::default() };
         let agent = Agent::new(self.desk.clone(), Arc::new(hypervisor), settings);
         self.agent = Some(tokio::spawn(agent.run(std::future::pending())));
     }
@@ -110,7 +112,13 @@ impl Bench {
     }
 
     /// Waits until the instance was reported as looked for.
-    pub async fn seen(&self, id: Id<Instance>, what: &str, limit: Duration, is: impl Fn(&InstanceSeen) -> bool) -> InstanceSeen {
+    pub async fn seen(
+        &self,
+        id: Id<Instance>,
+        what: &str,
+        limit: Duration,
+        is: impl Fn(&InstanceSeen) -> bool,
+    ) -> InstanceSeen {
         self.desk
             .wait(what, limit, |papers| papers.seen.get(&id).filter(|seen| is(seen)).cloned())
             .await
@@ -153,7 +161,8 @@ impl Bench {
         for id in ids {
             self.desk.bury(*id);
         }
-        let gone = self.desk.wait("all guests are gone", SOON, |papers| papers.tombstones.is_empty().then_some(())).await;
+        let gone =
+            self.desk.wait("all guests are gone", SOON, |papers| papers.tombstones.is_empty().then_some(())).await;
         gone.unwrap_or_else(|late| panic!("{late}"));
         for id in ids {
             assert!(self.virsh(&["domstate", &id.to_string()]).contains("failed to get domain"), "the domain is gone");
