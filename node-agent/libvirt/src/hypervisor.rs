@@ -60,8 +60,8 @@ impl Libvirt {
             .with(move |libvirt| {
                 let qemu = QemuUser::of(&libvirt.get_capabilities().or_say(|| "libvirt can't say what it can do")?)?;
                 if let Some(user) = qemu {
-                    user.require_way_to(ours.data())?;
-                    user.require_way_to(ours.pool())?;
+                    user.require_way_to(ours.data(), ours.data())?;
+                    user.require_way_to(ours.pool(), ours.data())?;
                     for directory in [ours.data(), &ours.images(), &ours.instances(), ours.pool()] {
                         user.let_through(directory)?;
                     }
