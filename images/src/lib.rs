@@ -15,15 +15,14 @@ mod transfer;
 use crate::{bytes::ByteStore, controllers::MachineImages, transfer::Transfers};
 use cirro_models::{Service, images::MachineImage};
 use cirro_server::{Database, Owner, db::Migrations};
-use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+use diesel_migrations::embed_migrations;
 use std::sync::Arc;
 
 pub use tasks::{Tidied, tend, tidy};
 pub use transfer::UploadLimits;
 
-const EMBEDDED: EmbeddedMigrations = embed_migrations!("migrations");
 /// The service's tables.
-pub const MIGRATIONS: Migrations = Migrations(EMBEDDED);
+pub const MIGRATIONS: Migrations = Migrations(embed_migrations!("migrations"));
 
 /// The service: one model, and its bytes in `bytes`. Spawn [`tend`] beside it.
 pub fn service(database: Database, bytes: ByteStore, limits: &UploadLimits) -> Owner {
