@@ -3,7 +3,7 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, reason = "a kit for tests; each uses a part of it")]
 
 use cirro_models::{
-    Bytes, GiB, Generation, Id, MiB, Name, Vcpus,
+    Bytes, Generation, GiB, Id, MiB, Name, Vcpus,
     compute::{
         Instance, Node,
         assignment::{ImageSpec, InstanceSpec},
@@ -43,7 +43,8 @@ impl Bench {
     pub async fn new() -> Self {
         let uri = variable("CIRRO_TEST_LIBVIRT", "such as qemu:///system; deploy/libvirt start makes it answer");
         let guest = PathBuf::from(variable("CIRRO_TEST_GUEST", "the demo guest that deploy/guest/build makes"));
-        let bytes = std::fs::read(&guest).unwrap_or_else(|error| panic!("CIRRO_TEST_GUEST={}: {error}", guest.display()));
+        let bytes =
+            std::fs::read(&guest).unwrap_or_else(|error| panic!("CIRRO_TEST_GUEST={}: {error}", guest.display()));
         let image = ImageSpec {
             id: Id::new(),
             sha256: sha256(&bytes).iter().map(|byte| format!("{byte:02x}")).collect(),
@@ -75,7 +76,8 @@ impl Bench {
         let hypervisor = Libvirt::open(&self.config, self.desk.clone()).await.unwrap_or_else(|failure| {
             panic!("{}", failure.with_causes());
         });
-        let settings = Settings { look: Duration::from_secs(1), heartbeat: Duration::from_secs(2), ..Settings::default() };
+        let settings =
+            Settings { look: Duration::from_secs(1), heartbeat: Duration::from_secs(2), ..Settings::default() };
         let agent = Agent::new(self.desk.clone(), Arc::new(hypervisor), settings);
         self.agent = Some(tokio::spawn(agent.run(std::future::pending())));
     }
@@ -100,7 +102,9 @@ impl Bench {
             memory_mib: MiB::new(128),
             disk_gib: GiB::new(1),
             image: self.image.clone(),
-            ssh_keys: vec!["ssh-ed25519 AAAA test".to_owned()],
+            ssh_keys: vec![
+                "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ8Qm2f1y0Zk9rT7cX4vB6nH3sL5pD2wE1uG0aKqYtVx test".to_owned(),
+            ],
             user_data: None,
         }
     }
@@ -110,7 +114,13 @@ impl Bench {
     }
 
     /// Waits until the instance was reported as looked for.
-    pub async fn seen(&self, id: Id<Instance>, what: &str, limit: Duration, is: impl Fn(&InstanceSeen) -> bool) -> InstanceSeen {
+    pub async fn seen(
+        &self,
+        id: Id<Instance>,
+        what: &str,
+        limit: Duration,
+        is: impl Fn(&InstanceSeen) -> bool,
+    ) -> InstanceSeen {
         self.desk
             .wait(what, limit, |papers| papers.seen.get(&id).filter(|seen| is(seen)).cloned())
             .await
@@ -143,6 +153,16 @@ impl Bench {
         text.unwrap_or_else(|_| panic!("the console never said {part:?}:\n{}", self.console_file(id)))
     }
 
+    /// Waits until the guest's domain is in this state, in virsh's words.
+    pub async fn domain_is(&self, id: Id<Instance>, state: &str, limit: Duration) {
+        let poll = async {
+            while self.virsh(&["domstate", &id.to_string()]).trim() != state {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        tokio::time::timeout(limit, poll).await.unwrap_or_else(|_| panic!("the domain never was {state}"));
+    }
+
     pub fn virsh(&self, arguments: &[&str]) -> String {
         let output = Command::new("virsh").arg("-c").arg(&self.uri).args(arguments).output().unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
@@ -153,7 +173,8 @@ impl Bench {
         for id in ids {
             self.desk.bury(*id);
         }
-        let gone = self.desk.wait("all guests are gone", SOON, |papers| papers.tombstones.is_empty().then_some(())).await;
+        let gone =
+            self.desk.wait("all guests are gone", SOON, |papers| papers.tombstones.is_empty().then_some(())).await;
         gone.unwrap_or_else(|late| panic!("{late}"));
         for id in ids {
             assert!(self.virsh(&["domstate", &id.to_string()]).contains("failed to get domain"), "the domain is gone");
@@ -165,6 +186,10 @@ impl Bench {
 /// A test that failed leaves no guest of its own behind.
 impl Drop for Bench {
     fn drop(&mut self) {
+        // First, or it would start them again.
+        if let Some(agent) = self.agent.take() {
+            agent.abort();
+        }
         for entry in std::fs::read_dir(self.config.data_dir.join("instances")).into_iter().flatten().flatten() {
             let id = entry.file_name().to_string_lossy().into_owned();
             self.virsh(&["destroy", &id]);
