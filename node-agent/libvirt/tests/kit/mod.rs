@@ -25,7 +25,7 @@ use std::{path::PathBuf, process::Command, sync::Arc, time::Duration};
 use tokio::task::JoinHandle;
 
 /// A guest under emulation on a busy machine has booted by then.
-pub const BOOT: Duration = Duration::from_secs(120);
+pub const BOOT: Duration = Duration::from_mins(2);
 /// Everything that needs no boot has happened by then.
 pub const SOON: Duration = Duration::from_secs(30);
 
@@ -47,7 +47,7 @@ impl Bench {
             std::fs::read(&guest).unwrap_or_else(|error| panic!("CIRRO_TEST_GUEST={}: {error}", guest.display()));
         let image = ImageSpec {
             id: Id::new(),
-            sha256: sha256(&bytes).iter().map(|byte| format!("{byte:02x}")).collect(),
+            sha256: hex_digest(&bytes),
             format: ImageFormat::Qcow2,
             size_bytes: Bytes::new(i64::try_from(bytes.len()).unwrap()),
         };
@@ -200,4 +200,8 @@ impl Drop for Bench {
 
 pub fn variable(name: &str, remedy: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("this test needs the variable {name}: {remedy}"))
+}
+
+fn hex_digest(bytes: &[u8]) -> String {
+    sha256(bytes).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
