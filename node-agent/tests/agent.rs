@@ -170,14 +170,14 @@ async fn story(kill_at: Option<(usize, bool)>) -> (Counts, usize) {
     let (desk, machine) = (Arc::new(Desk::new(None)), Arc::new(Simulated::new(Knobs::default())));
     let fused = Arc::new(Fused::new(machine.clone(), kill_at));
     let first = start(&desk, fused.clone());
-    let watcher = {
-        let (fused, desk, machine) = (fused.clone(), desk.clone(), machine.clone());
-        tokio::spawn(async move {
-            fused.blown().await;
-            first.abort();
-            start(&desk, machine)
-        })
-    };
+    let mut watcher = tokio::task::JoinSet::new();
+    let (fuse, second) = (fused.clone(), (desk.clone(), machine.clone()));
+    watcher.spawn(async move {
+        fuse.blown().await;
+        first.abort();
+        // Until the story is over.
+        let _ = start(&second.0, second.1).await;
+    });
     let (web, volume) = (id(7), VolumeSpec { id: id(20), size_gib: cirro_models::GiB::new(1) });
     let attachment = AttachmentSpec { id: id(30), volume_id: volume.id, instance_id: web, detach: false };
     desk.order(spec(web, 1, Power::Running));
@@ -209,7 +209,7 @@ async fn story(kill_at: Option<(usize, bool)>) -> (Counts, usize) {
     });
     gone.await.unwrap();
     assert_eq!(machine.look(), cirro_node_agent_core::hypervisor::Observed::default(), "nothing is left");
-    watcher.abort();
+    drop(watcher);
     (machine.counts(), fused.steps())
 }
 
