@@ -54,6 +54,8 @@ impl Site {
     pub(crate) fn tend(&mut self) {
         let compute = self.compute.clone();
         tokio::spawn(async move { cirro_compute::tasks::run(move || compute.own_context()).await });
+        let storage = self.storage.clone();
+        tokio::spawn(async move { cirro_storage::tasks::run(move || storage.own_context()).await });
         tokio::spawn(cirro_images::tend(self.images.clone()));
     }
 }
