@@ -1,1 +1,35 @@
-//! .
+//! The compute service: machines that run guests, and the guests.
+
+mod controllers;
+pub mod defaults;
+mod records;
+mod routes;
+pub mod schedule;
+pub mod states;
+pub mod tasks;
+
+use cirro_models::{
+    Service,
+    compute::{ConsoleLog, Flavor, Instance, InstanceAction, Node, SshKey, UnclaimedGuest},
+};
+use cirro_server::{Database, Owner, db::Migrations};
+use diesel_migrations::embed_migrations;
+use std::sync::Arc;
+
+/// The tables of this service.
+pub const MIGRATIONS: Migrations = Migrations(embed_migrations!("migrations"));
+
+/// The service: what it owns and what else it answers.
+pub fn service(database: Database) -> Owner {
+    Owner::new(Service::Compute, database)
+        .owns::<Flavor>(controllers::Flavors)
+        .owns::<SshKey>(controllers::SshKeys)
+        .owns::<Node>(controllers::Nodes)
+        .owns::<Instance>(controllers::Instances)
+        .owns::<InstanceAction>(controllers::InstanceActions)
+        .owns::<ConsoleLog>(controllers::ConsoleLogs)
+        .owns::<UnclaimedGuest>(controllers::UnclaimedGuests)
+        .answers(routes::assignment::routes, routes::assignment::describe)
+        .answers(routes::report::routes, routes::report::describe)
+        .shares(Arc::new(routes::presence::Presence::default()))
+}

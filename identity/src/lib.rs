@@ -1,1 +1,35 @@
-//! .
+//! The identity service: who may do what.
+
+pub mod bootstrap;
+mod controllers;
+mod password;
+mod records;
+mod routes;
+mod signer;
+
+pub use signer::Signer;
+
+use cirro_models::{
+    Result, Service,
+    identity::{ApiKey, Grant, Project, User},
+};
+use cirro_server::{Database, Owner, db::Migrations, token::Verifier};
+use diesel_migrations::embed_migrations;
+use std::sync::Arc;
+
+/// The tables of this service.
+pub const MIGRATIONS: Migrations = Migrations(embed_migrations!("migrations"));
+
+/// The service: what it owns and what else it answers. `verifier` learns its keys and revocations.
+pub async fn service(database: Database, verifier: Arc<Verifier>) -> Result<Owner> {
+    let signer = Arc::new(Signer::open(&database, verifier).await?);
+    Ok(Owner::new(Service::Identity, database)
+        .owns::<User>(controllers::Users)
+        .owns::<Project>(controllers::Projects)
+        .owns::<Grant>(controllers::Grants)
+        .owns::<ApiKey>(controllers::ApiKeys)
+        .answers(routes::token::routes, routes::token::describe)
+        .answers(routes::me::routes, routes::me::describe)
+        .shares(signer)
+        .shares(Arc::new(routes::token::Attempts::default())))
+}

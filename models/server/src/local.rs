@@ -115,9 +115,7 @@ impl<M: Table> Local<M> {
     }
     fn note(ctx: &Context, operation: &'static str, target: &str, body: &impl Serialize) -> Result<RequestNote> {
         let body = serde_json::to_vec(body).map_err(Error::internal)?;
-        // a controller's own calls are steps of the request that it answers
-        let key = ctx.next_key();
-        Ok(RequestNote::new(ctx, key.as_deref(), operation, M::PATH, target, &body))
+        Ok(RequestNote::new(ctx, operation, M::PATH, target, &body))
     }
     /// The draft of a new row, within what its maker may make.
     fn draft(ctx: &Context, new: M::New) -> Result<M> {

@@ -171,7 +171,8 @@ impl Verifier {
                 "the token was made in the future: check the clocks of this machine and the identity service's",
             );
         }
-        if self.revoked.read().get(&claims.root).is_some_and(|until| claims.iat_us <= *until) {
+        let ended = |name: &str| self.revoked.read().get(name).is_some_and(|until| claims.iat_us <= *until);
+        if ended(&claims.root) || ended(&claims.sub) {
             return refuse("the token was revoked: log in again");
         }
         subject(&claims)

@@ -8,6 +8,7 @@ pub mod instance_action;
 pub mod node;
 pub mod report;
 pub mod ssh_key;
+pub mod unclaimed_guest;
 
 pub use console_log::ConsoleLog;
 pub use flavor::Flavor;
@@ -15,3 +16,4 @@ pub use instance::Instance;
 pub use instance_action::InstanceAction;
 pub use node::Node;
 pub use ssh_key::SshKey;
+pub use unclaimed_guest::UnclaimedGuest;

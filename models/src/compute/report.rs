@@ -27,7 +27,7 @@ pub struct NodeReport {
     /// Instances whose tombstone is carried out: nothing of them is left here.
     pub gone: Vec<GoneInstance>,
     /// Guests with our mark that the manifest does not list; they are left alone.
-    pub unclaimed: Vec<UnclaimedGuest>,
+    pub unclaimed: Vec<UnclaimedSeen>,
     /// Actions that ended.
     pub actions: Vec<ActionDone>,
     /// Console texts that were read.
@@ -73,7 +73,7 @@ pub struct GoneInstance {
 
 /// A guest with our mark that nobody claims.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct UnclaimedGuest {
+pub struct UnclaimedSeen {
     /// The instance id in its mark.
     pub id: Id<Instance>,
     /// The generation in its mark.

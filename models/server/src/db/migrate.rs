@@ -9,8 +9,7 @@ const BASE_POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres
 
 /// The migrations of a service. They are written in the SQL that both databases understand: SQLite takes PostgreSQL's
 /// type names (`uuid`, `jsonb`, `timestamptz`) and keeps what it is given.
-#[derive(Clone, Copy)]
-pub struct Migrations(pub fn() -> EmbeddedMigrations);
+pub struct Migrations(pub EmbeddedMigrations);
 
 /// Held while migrations run, so that several processes that start at once do not race.
 const LOCK: i64 = 0x0c1_2207;
@@ -18,10 +17,10 @@ const LOCK: i64 = 0x0c1_2207;
 impl Migrations {
     pub(crate) fn run(self, connection: &mut AnyConnection) -> Result<()> {
         let done = match connection {
-            AnyConnection::Sqlite(c) => run::<Sqlite>(c, BASE_SQLITE).and_then(|()| run::<Sqlite>(c, (self.0)())),
+            AnyConnection::Sqlite(c) => run::<Sqlite>(c, BASE_SQLITE).and_then(|()| run::<Sqlite>(c, self.0)),
             AnyConnection::Pg(c) => {
                 c.batch_execute(&format!("SELECT pg_advisory_lock({LOCK})")).map_err(Error::internal)?;
-                let done = run::<Pg>(c, BASE_POSTGRES).and_then(|()| run::<Pg>(c, (self.0)()));
+                let done = run::<Pg>(c, BASE_POSTGRES).and_then(|()| run::<Pg>(c, self.0));
                 c.batch_execute(&format!("SELECT pg_advisory_unlock({LOCK})")).map_err(Error::internal)?;
                 done
             }

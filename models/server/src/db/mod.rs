@@ -100,7 +100,7 @@ pub(crate) fn is_collision(error: &Error) -> bool {
 }
 
 /// What a caller sees of a database error; what the log sees is its source.
-pub(crate) fn database_error(error: diesel::result::Error) -> Error {
+pub fn database_error(error: diesel::result::Error) -> Error {
     use diesel::result::{DatabaseErrorKind as Kind, Error as E};
     match error {
         E::DatabaseError(Kind::ClosedConnection, _) => {

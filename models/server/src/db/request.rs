@@ -47,15 +47,11 @@ fn hash(parts: &[&[u8]]) -> [u8; 32] {
 }
 
 impl RequestNote {
-    /// The note of a request under `key` on `target`, such as a row's id, with this body.
-    pub(crate) fn new(
-        ctx: &Context,
-        key: Option<&str>,
-        operation: &'static str,
-        model: &'static str,
-        target: &str,
-        body: &[u8],
-    ) -> Self {
+    /// The note of a request on `target`, such as a row's id, with this body. What a controller asks for in its turn is a
+    /// step of the request that it answers, with a key of its own.
+    pub fn new(ctx: &Context, operation: &'static str, model: &'static str, target: &str, body: &[u8]) -> Self {
+        let key = ctx.next_key();
+        let key = key.as_deref();
         let principal = ctx.subject().principal().to_string();
         let project = ctx.subject().project();
         let scope = project.map(|id| id.to_string()).unwrap_or_default();

@@ -7,6 +7,7 @@ use cirro_models::{
     feed::ChangeKind,
     identity::Secret,
     meta::check_labels,
+    model::Applied,
     sql::{AnyConnection, GuidValue, Table, label},
 };
 use diesel::{prelude::*, result::Error as DieselError};
@@ -92,6 +93,16 @@ impl<'c> Tx<'c> {
     }
     /// Applies a caller's patch; with `version`, only if the stored row still has it.
     pub fn patch<M: Table>(&mut self, id: Id<M>, patch: M::Patch, version: Option<Generation>) -> Result<M> {
+        self.patch_then(id, patch, version, |_, _| Ok(()))
+    }
+    /// The same, with what follows from it for the owner in the same write.
+    pub fn patch_then<M: Table>(
+        &mut self,
+        id: Id<M>,
+        patch: M::Patch,
+        version: Option<Generation>,
+        then: impl FnOnce(&mut M, Applied) -> Result<()>,
+    ) -> Result<M> {
         let stored = self.get(id)?;
         let mut row = stored.clone();
         let applied = row.apply(patch);
@@ -105,9 +116,13 @@ impl<'c> Tx<'c> {
                 version: stored.meta().version.get(),
             });
         }
-        if applied.changed {
+        then(&mut row, applied)?;
+        if row != stored {
             // a patch that is small enough may still add one label too many
             check_labels(row.meta().labels.iter().map(|(key, value)| (key, value.as_str())))?;
+            if row.meta().version == stored.meta().version {
+                row.meta_mut().touch();
+            }
             self.put(&stored, &row)?;
         }
         self.answers("update", &row, 200)?;
@@ -155,6 +170,17 @@ impl<'c> Tx<'c> {
             self.answer = Some((id.uuid(), 204, Some(serde_json::to_value(row).map_err(Error::internal)?)));
         }
         Ok(())
+    }
+    /// Lets no other transaction that asks for the same lock run before this one ends. On SQLite none ever does.
+    pub fn exclusive(&mut self, lock: i64) -> Result<()> {
+        let statement = |c: &mut AnyConnection| match c {
+            AnyConnection::Sqlite(_) => Ok(()),
+            AnyConnection::Pg(c) => diesel::sql_query("SELECT pg_advisory_xact_lock($1)")
+                .bind::<diesel::sql_types::BigInt, _>(lock)
+                .execute(c)
+                .map(drop),
+        };
+        self.run(statement, database_error)
     }
     /// Tells a secret with the answer of this request, this one time.
     pub fn tell_once(&mut self, field: &str, secret: &Secret) {

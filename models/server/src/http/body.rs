@@ -29,6 +29,11 @@ async fn bytes(mut payload: web::Payload) -> Result<web::BytesMut> {
 
 /// A value from JSON; what can't be used is named by its path.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    // serde would read a struct from a list too, field by field
+    let object = bytes.trim_ascii_start().first() == Some(&b'{');
+    if !object && serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok() {
+        return Err(Error::invalid("body", "this is no JSON object: send one, with a member for each field"));
+    }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();

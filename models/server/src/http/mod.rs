@@ -4,7 +4,7 @@ mod body;
 mod caller;
 mod change;
 mod docs;
-mod openapi;
+pub mod openapi;
 mod problem;
 mod resource;
 
@@ -13,7 +13,7 @@ pub use caller::{Caller, Shared};
 pub use docs::docs;
 pub use openapi::{document, operation};
 pub use problem::{Failure, no_such_route};
-pub use resource::Resource;
+pub use resource::{Resource, answer};
 
 use crate::{owner::Running, token::Verifier};
 use actix_web::web::{self, ServiceConfig};

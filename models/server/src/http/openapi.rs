@@ -43,18 +43,21 @@ pub fn document(owner: &Owner) -> OpenApi {
     document
 }
 
-fn add<T: ToSchema>(document: &mut OpenApi) {
+/// Adds a schema, and those that it names.
+pub fn add<T: ToSchema>(document: &mut OpenApi) {
     let components = document.components.get_or_insert_with(Components::new);
     let mut schemas = vec![(T::name().into_owned(), T::schema())];
     T::schemas(&mut schemas);
     components.schemas.extend(schemas);
 }
 
-fn reference(name: &str) -> RefOr<Schema> {
+/// A schema of the document, by its name.
+pub fn reference(name: &str) -> RefOr<Schema> {
     RefOr::Ref(Ref::from_schema_name(name))
 }
 
-fn json(schema: RefOr<Schema>) -> Content {
+/// Content of a body, by its schema.
+pub fn json(schema: RefOr<Schema>) -> Content {
     ContentBuilder::new().schema(Some(schema)).build()
 }
 
@@ -84,12 +87,14 @@ pub fn operation(id: String, tag: &str, summary: String) -> OperationBuilder {
     operation
 }
 
-fn path_id<M: Model>() -> Parameter {
+/// The parameter `{id}` of a path.
+pub fn path_id<M: Model>() -> Parameter {
     let builder = ParameterBuilder::new().name("id").parameter_in(ParameterIn::Path).required(Required::True);
     builder.schema(Some(<Id<M> as PartialSchema>::schema())).build()
 }
 
-fn header(name: &str, description: &str) -> Parameter {
+/// An optional header of a request.
+pub fn header(name: &str, description: &str) -> Parameter {
     let text = ObjectBuilder::new().schema_type(Type::String).max_length(Some(255)).build();
     let builder = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Header).required(Required::False);
     builder.description(Some(description)).schema(Some(text)).build()
@@ -112,7 +117,8 @@ fn filters<M: Table>() -> Vec<Parameter> {
         .collect()
 }
 
-fn row<M: Model>(description: &str) -> utoipa::openapi::Response {
+/// An answer that is one row.
+pub fn row<M: Model>(description: &str) -> utoipa::openapi::Response {
     ResponseBuilder::new().description(description).content("application/json", json(reference(&M::name()))).build()
 }
 

@@ -75,8 +75,8 @@ fn etag(version: Generation) -> String {
     format!("\"{}\"", version.get())
 }
 
-/// A row as an answer.
-fn answer<M: Model>(ctx: &Context, status: StatusCode, model: &M, once: Map<String, Value>) -> HttpResponse {
+/// A row as an answer, with its links and its `ETag`; `once` is what no other answer will hold.
+pub fn answer<M: Model>(ctx: &Context, status: StatusCode, model: &M, once: Map<String, Value>) -> HttpResponse {
     let mut response = HttpResponse::build(status);
     response.insert_header(("etag", etag(model.meta().version))).insert_header(("x-request-id", ctx.request_id()));
     if status == StatusCode::CREATED || (status == StatusCode::ACCEPTED && M::ACCEPTED) {

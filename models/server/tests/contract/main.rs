@@ -7,8 +7,8 @@
 #![allow(clippy::similar_names, reason = "ctx, member and members are what they are")]
 
 mod coalescing;
-// mod edges;
-// mod feed;
+mod edges;
+mod feed;
 mod fields;
 mod idempotency;
 mod matrix;
@@ -18,4 +18,5 @@ mod record;
 mod saving;
 mod schema;
 mod site;
-// mod writes;
+mod tokens;
+mod writes;

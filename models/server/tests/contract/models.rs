@@ -187,8 +187,8 @@ const HARBOUR: EmbeddedMigrations = embed_migrations!("tests/contract/migrations
 const VOYAGE: EmbeddedMigrations = embed_migrations!("tests/contract/migrations/identity");
 
 pub fn compute() -> Migrations {
-    Migrations(|| HARBOUR)
+    Migrations(HARBOUR)
 }
 pub fn identity() -> Migrations {
-    Migrations(|| VOYAGE)
+    Migrations(VOYAGE)
 }

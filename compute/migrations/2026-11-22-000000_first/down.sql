@@ -1,0 +1,10 @@
+DROP TABLE tombstone;
+DROP TABLE launch;
+DROP TABLE claim;
+DROP TABLE unclaimedguest;
+DROP TABLE consolelog;
+DROP TABLE instanceaction;
+DROP TABLE instance;
+DROP TABLE node;
+DROP TABLE sshkey;
+DROP TABLE flavor;

@@ -1,0 +1,234 @@
+//! `POST /compute/v1/nodereport/{node}`: what a node saw and did. It can touch only what is assigned to it now.
+
+use crate::{
+    records,
+    routes::{own_node, presence::Presence},
+    states,
+};
+use actix_web::{HttpRequest, HttpResponse, web};
+use cirro_models::{
+    Context, Count, Id, Name, Result, Timestamp,
+    compute::{
+        ConsoleLog, Instance, InstanceAction, Node, UnclaimedGuest,
+        console_log::ConsoleLogStatus,
+        instance::{InstanceStatus, Power},
+        instance_action::ActionStatus,
+        node::NodeStatus,
+        report::{ActionDone, ConsoleRead, InstanceSeen, NodeReport, UnclaimedSeen},
+        unclaimed_guest::UnclaimedGuestFilter,
+    },
+    meta::Meta,
+};
+use cirro_server::{
+    OwnerContext, Tx,
+    http::{Caller, Failure, json, operation},
+};
+use utoipa::{
+    ToSchema,
+    openapi::{
+        Content, ContentBuilder, HttpMethod, ObjectBuilder, OpenApi, PathItem, Ref, RefOr, Required,
+        path::{ParameterBuilder, ParameterIn},
+        request_body::RequestBodyBuilder,
+        response::ResponseBuilder,
+        schema::Type,
+    },
+};
+
+/// The longest sentence that is taken over from a node.
+const SENTENCE: usize = 1000;
+
+pub(crate) fn routes(config: &mut web::ServiceConfig) {
+    config.route("/nodereport/{node}", web::post().to(report));
+}
+
+async fn report(
+    caller: Caller,
+    path: web::Path<String>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, Failure> {
+    let report: NodeReport = json(&request, payload).await?;
+    let work = async {
+        let node = own_node(&caller, &path, false)?;
+        let presence = caller.stores().part::<Presence>()?;
+        presence.heard(node);
+        let sequence = report.sequence;
+        if presence.is_news(node, report.boot_id, sequence)
+            && let Err(error) = take(&caller, node, report).await
+        {
+            presence.forget_report(node, sequence);
+            return Err(error);
+        }
+        Ok(HttpResponse::NoContent().insert_header(("x-request-id", caller.request_id())).finish())
+    };
+    work.await.map_err(|error| Failure::with_id(caller.request_id(), error))
+}
+
+async fn take(ctx: &Context, node: Id<Node>, report: NodeReport) -> Result<()> {
+    ctx.write(move |tx| {
+        about_node(tx, node, &report)?;
+        for seen in &report.instances {
+            about_instance(tx, node, seen)?;
+        }
+        for gone in &report.gone {
+            if records::confirm_gone(tx.connection(), gone.id, node, gone.generation)? {
+                if let Some(instance) =
+                    tx.find::<Instance>(gone.id)?.filter(|instance| instance.meta.deleted_at.is_some())
+                {
+                    tx.remove(&instance)?;
+                }
+            }
+        }
+        unclaimed(tx, node, &report.unclaimed)?;
+        for done in &report.actions {
+            about_action(tx, node, done)?;
+        }
+        for read in &report.console_logs {
+            about_console(tx, node, read)?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+fn bounded(text: Option<&String>) -> Option<String> {
+    text.map(|text| text.chars().filter(|c| !c.is_control()).take(SENTENCE).collect())
+}
+
+fn about_node(tx: &mut Tx<'_>, node: Id<Node>, report: &NodeReport) -> Result<()> {
+    tx.change::<Node>(node, |node| {
+        if node.status != NodeStatus::Ready {
+            (node.status, node.status_since) = (NodeStatus::Ready, Some(Timestamp::now()));
+        }
+        node.accelerator = Some(report.node.accelerator.clone());
+        node.message = bounded(report.node.message.as_ref());
+        node.agent_version = bounded(Some(&report.node.agent_version));
+        node.unclaimed = Count::new(i64::try_from(report.unclaimed.len()).unwrap_or(i64::MAX));
+    })
+    .map(drop)
+}
+
+/// Takes over what the node saw of an instance that is assigned to it; anything else it says is ignored.
+fn about_instance(tx: &mut Tx<'_>, node: Id<Node>, seen: &InstanceSeen) -> Result<()> {
+    let Some(stored) = tx.find::<Instance>(seen.id)?.filter(|instance| instance.node_id == Some(node)) else {
+        return Ok(());
+    };
+    if seen.observed_generation < stored.observed_generation || seen.observed_generation > stored.generation {
+        return Ok(());
+    }
+    let up_to_date = seen.observed_generation == stored.generation;
+    tx.change_from(&stored, |instance| {
+        instance.observed_generation = seen.observed_generation;
+        // a report about an older wish may not undo the state that the newer wish has set
+        let next = if up_to_date { states::reported(&instance.status, &seen.status) } else { instance.status.clone() };
+        if next != instance.status {
+            instance.status_deadline = states::deadline(&next);
+            instance.status = next;
+            instance.status_reason = bounded(seen.reason.as_ref());
+        } else if instance.status == seen.status && instance.status != InstanceStatus::Deleting {
+            instance.status_reason = bounded(seen.reason.as_ref());
+        }
+        instance.address = bounded(seen.address.as_ref());
+        if up_to_date
+            && seen.powered_off_itself
+            && instance.power == Power::Running
+            && instance.meta.deleted_at.is_none()
+        {
+            // switched off from inside: it stays off until its owner wishes otherwise
+            instance.power = Power::Stopped;
+            instance.generation = instance.generation.next();
+            instance.status = InstanceStatus::Stopped;
+            instance.status_deadline = None;
+            instance.status_reason = Some("it was switched off from inside".to_owned());
+        }
+    })
+    .map(drop)
+}
+
+fn about_action(tx: &mut Tx<'_>, node: Id<Node>, done: &ActionDone) -> Result<()> {
+    let ours = |action: &InstanceAction| action.node_id == Some(node) && action.status == ActionStatus::Pending;
+    let Some(stored) = tx.find::<InstanceAction>(done.id)?.filter(ours) else { return Ok(()) };
+    tx.change_from(&stored, |action| {
+        action.status = if done.error.is_some() { ActionStatus::Failed } else { ActionStatus::Done };
+        action.reason = bounded(done.error.as_ref());
+    })
+    .map(drop)
+}
+
+fn about_console(tx: &mut Tx<'_>, node: Id<Node>, read: &ConsoleRead) -> Result<()> {
+    let ours = |log: &ConsoleLog| log.node_id == Some(node) && log.status == ConsoleLogStatus::Requested;
+    let Some(stored) = tx.find::<ConsoleLog>(read.id)?.filter(ours) else { return Ok(()) };
+    tx.change_from(&stored, |log| {
+        log.status = if read.error.is_some() { ConsoleLogStatus::Failed } else { ConsoleLogStatus::Ready };
+        log.reason = bounded(read.error.as_ref());
+        // NUL is the one character that PostgreSQL's text can't hold
+        log.text =
+            read.text.as_ref().map(|text| text.chars().filter(|c| *c != '\0').take(ConsoleLog::MAX_TEXT).collect());
+        log.read_at = Some(Timestamp::now());
+    })
+    .map(drop)
+}
+
+/// Makes the rows of unclaimed guests agree with what the node has just reported.
+fn unclaimed(tx: &mut Tx<'_>, node: Id<Node>, seen: &[UnclaimedSeen]) -> Result<()> {
+    let own = UnclaimedGuestFilter { node_id: Some(node), ..UnclaimedGuestFilter::default() };
+    let known: Vec<UnclaimedGuest> = tx.list(&own, 100_000)?;
+    for row in known.iter().filter(|row| !seen.iter().any(|guest| guest.id == row.instance_id)) {
+        tx.remove(row)?;
+    }
+    for guest in seen.iter().filter(|guest| !known.iter().any(|row| row.instance_id == guest.id)) {
+        // an instance of ours on another node, or one that is being deleted, is not for adoption
+        if tx.find::<Instance>(guest.id)?.is_some() {
+            continue;
+        }
+        let name = Name::parse(&guest.name).or_else(|_| Name::parse(&format!("unclaimed-{}", guest.id)));
+        let (Ok(name), Some(project), Some(image)) = (name, guest.project_id, guest.image_id) else { continue };
+        let row = UnclaimedGuest {
+            id: Id::new(),
+            node_id: node,
+            instance_id: guest.id,
+            generation: guest.generation,
+            name,
+            project_id: Id::from_uuid(project),
+            image_id: Id::from_uuid(image),
+            vcpus: guest.vcpus,
+            memory_mib: guest.memory_mib,
+            disk_gib: guest.disk_gib,
+            running: guest.running,
+            adopt: false,
+            meta: Meta::created(tx.by()),
+        };
+        tx.insert(&row)?;
+    }
+    Ok(())
+}
+
+/// Adds an operation on `/{node}` with the schema of `T`.
+pub(super) fn describe_node_path<T: ToSchema>(
+    document: &mut OpenApi,
+    path: &str,
+    item: impl FnOnce(Content) -> PathItem,
+) {
+    let mut schemas = vec![(T::name().into_owned(), T::schema())];
+    T::schemas(&mut schemas);
+    document.components.get_or_insert_with(Default::default).schemas.extend(schemas);
+    let text = ObjectBuilder::new().schema_type(Type::String).build();
+    let node = ParameterBuilder::new()
+        .name("node")
+        .parameter_in(ParameterIn::Path)
+        .required(Required::True)
+        .schema(Some(text));
+    let mut item = item(ContentBuilder::new().schema(Some(RefOr::Ref(Ref::from_schema_name(T::name())))).build());
+    item.parameters = Some(vec![RefOr::T(node.build())]);
+    document.paths.paths.insert(path.to_owned(), item);
+}
+
+pub(crate) fn describe(document: &mut OpenApi) {
+    describe_node_path::<NodeReport>(document, "/compute/v1/nodereport/{node}", |schema| {
+        let body = RequestBodyBuilder::new().content("application/json", schema).required(Some(Required::True)).build();
+        let post =
+            operation("create_nodereport".to_owned(), "node", "What a node saw and did (for its agent)".to_owned());
+        let taken = ResponseBuilder::new().description("Taken over");
+        PathItem::new(HttpMethod::Post, post.request_body(Some(body)).response("204", taken))
+    });
+}

@@ -1,0 +1,64 @@
+//! Keys for scripts: the secret is told once and kept as a hash.
+
+use crate::{password, records, signer::Signer};
+use async_trait::async_trait;
+use cirro_models::{
+    Context, Created, Deleted, Error, Principal, Result, Timestamp,
+    identity::{ApiKey, Grant, api_key::NewApiKey, grant::GrantFilter},
+};
+use cirro_server::{Controller, OwnerContext};
+
+/// The longest life of a key.
+const LONGEST_S: i64 = 366 * 24 * 3600;
+
+pub(crate) struct ApiKeys;
+
+#[async_trait]
+impl Controller<ApiKey> for ApiKeys {
+    async fn create(&self, ctx: &Context, draft: ApiKey, _: NewApiKey) -> Result<Created<ApiKey>> {
+        ctx.require_unscoped()?;
+        let now = Timestamp::now();
+        if draft.expires_at <= now || draft.expires_at > now.plus_seconds(LONGEST_S) {
+            return Err(Error::invalid("expires_at", "give a moment in the future, at most a year ahead"));
+        }
+        if draft.role == cirro_models::Role::Operator {
+            return Err(Error::invalid("role", "a key works in a project: give viewer, member or admin"));
+        }
+        let secret = password::random_secret()?;
+        let is_operator = ctx.subject().is_operator();
+        let told = secret.clone();
+        let write = move |tx: &mut cirro_server::Tx<'_>| {
+            let own = GrantFilter {
+                user_id: Some(draft.user_id),
+                project_id: Some(draft.project_id),
+                ..GrantFilter::default()
+            };
+            let held = tx.list::<Grant>(&own, 100)?.iter().map(|grant| grant.role.rank()).max().unwrap_or(0);
+            if held < draft.role.rank() && !is_operator {
+                return Err(Error::forbidden(format!(
+                    "a key can't do more than you: you do not have the role {} there",
+                    draft.role
+                )));
+            }
+            records::set_secret(tx.connection(), &format!("key:{}", draft.id), &secret, draft.expires_at)?;
+            tx.tell_once("secret", &secret);
+            tx.insert(&draft).map(|()| draft.clone())
+        };
+        let key = ctx.write(write).await?;
+        Ok(Created::from(key).once("secret", told))
+    }
+
+    async fn delete(&self, ctx: &Context, current: ApiKey) -> Result<Deleted<ApiKey>> {
+        ctx.require_unscoped()?;
+        let root = Principal::ApiKey(current.id, current.user_id).to_string();
+        let revoked = root.clone();
+        ctx.write(move |tx| {
+            records::forget_secret(tx.connection(), &format!("key:{}", current.id))?;
+            Signer::revoke(tx, &root)?;
+            tx.remove(&current)
+        })
+        .await?;
+        ctx.stores().part::<Signer>()?.revoked(&revoked);
+        Ok(Deleted::Gone)
+    }
+}

@@ -1,0 +1,34 @@
+//! The operations on users, projects, grants and keys, where they differ from the defaults.
+
+mod api_keys;
+mod grants;
+mod projects;
+mod users;
+
+pub(crate) use api_keys::ApiKeys;
+pub(crate) use grants::Grants;
+pub(crate) use projects::Projects;
+pub(crate) use users::Users;
+
+use cirro_models::{
+    Error, Id, Result, Role,
+    identity::{Grant, User, grant::GrantFilter},
+};
+use cirro_server::Tx;
+
+/// More grants than one user or project is ever expected to have.
+pub(crate) const MANY: i64 = 10_000;
+
+/// Refuses to take the site's last Operator away.
+pub(crate) fn require_other_operator(tx: &mut Tx<'_>, going: Id<User>) -> Result<()> {
+    let grants: Vec<Grant> = tx.list(&GrantFilter { role: Some(Role::Operator), ..GrantFilter::default() }, MANY)?;
+    if !grants.iter().any(|grant| grant.user_id == going) {
+        return Ok(());
+    }
+    for grant in grants.iter().filter(|grant| grant.user_id != going) {
+        if tx.find::<User>(grant.user_id)?.is_some_and(|user| user.enabled) {
+            return Ok(());
+        }
+    }
+    Err(Error::conflict("this is the site's last operator: grant the role operator to somebody else first"))
+}

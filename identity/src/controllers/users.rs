@@ -1,0 +1,105 @@
+//! People: their passwords are hashed and kept apart; what they hold ends with them.
+
+use crate::{
+    controllers::{MANY, require_other_operator},
+    password, records,
+    signer::Signer,
+};
+use async_trait::async_trait;
+use cirro_models::{
+    Context, Created, Deleted, Error, Generation, Principal, Result,
+    identity::{
+        ApiKey, Grant, User,
+        api_key::ApiKeyFilter,
+        grant::GrantFilter,
+        user::{NewUser, UserPatch},
+    },
+};
+use cirro_server::{Controller, OwnerContext};
+
+pub(crate) struct Users;
+
+#[async_trait]
+impl Controller<User> for Users {
+    async fn create(&self, ctx: &Context, draft: User, new: NewUser) -> Result<Created<User>> {
+        ctx.require_unscoped()?;
+        let hash = match new.password {
+            Some(password) => Some(password::hash(password).await?),
+            None => None,
+        };
+        let write = move |tx: &mut cirro_server::Tx<'_>| {
+            if let Some(hash) = &hash {
+                records::set_password(tx.connection(), draft.id, hash)?;
+            }
+            tx.insert(&draft).map(|()| draft.clone())
+        };
+        ctx.write(write).await.map(Into::into)
+    }
+
+    async fn update(
+        &self,
+        ctx: &Context,
+        current: User,
+        mut patch: UserPatch,
+        version: Option<Generation>,
+    ) -> Result<User> {
+        ctx.require_unscoped()?;
+        let is_operator = ctx.subject().is_operator() || ctx.subject().is_service();
+        if !is_operator && (patch.name.is_some() || patch.enabled.is_some() || !patch.labels.is_empty()) {
+            return Err(Error::forbidden("you may change your own password and full name: the rest is an operator's"));
+        }
+        let hash = match patch.password.take() {
+            Some(password) => Some(password::hash(password).await?),
+            None => None,
+        };
+        let disables = patch.enabled == Some(false);
+        let ends = disables || hash.is_some();
+        let (id, root) = (current.id, Principal::User(current.id).to_string());
+        let revoked = root.clone();
+        let user = ctx
+            .write(move |tx| {
+                if disables {
+                    require_other_operator(tx, id)?;
+                }
+                if let Some(hash) = &hash {
+                    records::set_password(tx.connection(), id, hash)?;
+                    // a new password is a visible change, though no field shows it
+                    tx.change::<User>(id, |user| user.meta.touch())?;
+                }
+                if ends {
+                    records::forget_secrets_of(tx.connection(), &format!("refresh:{id}:"))?;
+                    Signer::revoke(tx, &root)?;
+                }
+                tx.patch(id, patch.clone(), version)
+            })
+            .await?;
+        if ends {
+            ctx.stores().part::<Signer>()?.revoked(&revoked);
+        }
+        Ok(user)
+    }
+
+    async fn delete(&self, ctx: &Context, current: User) -> Result<Deleted<User>> {
+        ctx.require_unscoped()?;
+        let root = Principal::User(current.id).to_string();
+        let revoked = root.clone();
+        ctx.write(move |tx| {
+            let id = current.id;
+            require_other_operator(tx, id)?;
+            for grant in tx.list::<Grant>(&GrantFilter { user_id: Some(id), ..GrantFilter::default() }, MANY)? {
+                tx.remove(&grant)?;
+            }
+            for key in tx.list::<ApiKey>(&ApiKeyFilter { user_id: Some(id), ..ApiKeyFilter::default() }, MANY)? {
+                records::forget_secret(tx.connection(), &format!("key:{}", key.id))?;
+                tx.remove(&key)?;
+            }
+            records::forget_password(tx.connection(), id)?;
+            records::forget_secrets_of(tx.connection(), &format!("refresh:{id}:"))?;
+            Signer::revoke(tx, &root)?;
+            tx.remove(&current)
+        })
+        .await?;
+        ctx.stores().part::<Signer>()?.revoked(&revoked);
+        Ok(Deleted::Gone)
+    }
+}

@@ -1,0 +1,4 @@
+//! What identity answers beside its models.
+
+pub(crate) mod me;
+pub(crate) mod token;

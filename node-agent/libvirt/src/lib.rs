@@ -1,0 +1,14 @@
+//! The node agent on libvirt: the only crate that links libvirt's library.
+
+pub mod accelerator;
+pub mod access;
+pub mod config;
+pub mod connection;
+pub mod domain;
+pub mod events;
+pub mod filter;
+pub mod hypervisor;
+pub mod mark;
+pub mod network;
+pub mod supervise;
+pub mod xml;

@@ -1,0 +1,339 @@
+//! The wheel: observe, plan, act, report, whenever something may have changed.
+
+use crate::{
+    act,
+    consoles::Consoles,
+    control_plane::ControlPlane,
+    desired::{Desired, Instances},
+    failure::Result,
+    hypervisor::{Hypervisor, Observed},
+    memory::Memory,
+    plan::{self, Action, Subject},
+    report::{NodeReporter, StorageReporter},
+    seen, watch,
+};
+use cirro_models::{
+    compute::report::{NodeReport, NodeSeen},
+    storage::assignment::{StorageAssignment, StorageReport},
+};
+use std::{
+    collections::HashMap,
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::{
+    sync::watch::Receiver,
+    task::{Id as TaskId, JoinSet},
+};
+use uuid::Uuid;
+
+/// How an agent works; the defaults suit a machine with real guests.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// The most actions at a time.
+    pub concurrency: usize,
+    /// The longest silence towards the control plane.
+    pub heartbeat: Duration,
+    /// How long the control plane may hold a question for orders open.
+    pub wait: Duration,
+    /// How often to look, even if nothing says that something has changed.
+    pub look: Duration,
+    /// How long a stop waits for actions that are under way.
+    pub patience: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            concurrency: 4,
+            heartbeat: Duration::from_secs(10),
+            wait: Duration::from_secs(25),
+            look: Duration::from_secs(5),
+            patience: Duration::from_secs(10),
+        }
+    }
+}
+
+/// An agent of one node.
+pub struct Agent {
+    control_plane: Arc<dyn ControlPlane>,
+    hypervisor: Arc<dyn Hypervisor>,
+    settings: Settings,
+}
+
+impl Agent {
+    /// An agent that has not begun.
+    pub fn new(control_plane: Arc<dyn ControlPlane>, hypervisor: Arc<dyn Hypervisor>, settings: Settings) -> Self {
+        Self { control_plane, hypervisor, settings }
+    }
+
+    /// Works until `stop` is ready, then finishes what is under way. Dropping the future instead is like `kill -9`:
+    /// another agent goes on from what there is. Guests run on in either case.
+    pub async fn run(self, stop: impl Future<Output = ()> + Send) {
+        let (to_instances, instances) = tokio::sync::watch::channel(None);
+        let (to_volumes, volumes) = tokio::sync::watch::channel(None);
+        let mut watches = JoinSet::new();
+        watches.spawn(watch::instances(self.control_plane.clone(), self.settings.wait, to_instances));
+        watches.spawn(watch::volumes(self.control_plane.clone(), self.settings.wait, to_volumes));
+        Wheel::new(self, instances, volumes).turn(stop).await;
+    }
+}
+
+/// What a report was, and whether it was acknowledged.
+enum Sent {
+    Node(NodeReport, bool),
+    Storage(StorageReport, bool),
+}
+
+struct Wheel {
+    agent: Agent,
+    began: Instant,
+    instances: Receiver<Option<Arc<Instances>>>,
+    volumes: Receiver<Option<Arc<StorageAssignment>>>,
+    memory: Memory,
+    consoles: Consoles,
+    work: JoinSet<Result<Option<String>>>,
+    subjects: HashMap<TaskId, Subject>,
+    sending: JoinSet<Sent>,
+    to_compute: NodeReporter,
+    to_storage: StorageReporter,
+    blind: bool,
+}
+
+impl Wheel {
+    fn new(
+        agent: Agent,
+        instances: Receiver<Option<Arc<Instances>>>,
+        volumes: Receiver<Option<Arc<StorageAssignment>>>,
+    ) -> Self {
+        let boot_id = Uuid::now_v7();
+        let heartbeat = agent.settings.heartbeat;
+        Self {
+            agent,
+            began: Instant::now(),
+            instances,
+            volumes,
+            memory: Memory::default(),
+            consoles: Consoles::default(),
+            work: JoinSet::new(),
+            subjects: HashMap::new(),
+            sending: JoinSet::new(),
+            to_compute: NodeReporter::new(boot_id, heartbeat),
+            to_storage: StorageReporter::new(boot_id, heartbeat),
+            blind: false,
+        }
+    }
+
+    async fn turn(mut self, stop: impl Future<Output = ()> + Send) {
+        tokio::pin!(stop);
+        let changes = self.agent.hypervisor.changes();
+        loop {
+            self.memory.now = self.began.elapsed();
+            let wake = self.once().await;
+            let pause = wake.saturating_sub(self.began.elapsed());
+            tokio::select! {
+                () = &mut stop => break,
+                Some(done) = self.work.join_next_with_id() => self.ended(done),
+                Some(sent) = self.sending.join_next() => self.heard(sent.ok()),
+                Ok(()) = self.instances.changed() => {}
+                Ok(()) = self.volumes.changed() => {}
+                () = changes.notified() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+            while let Some(done) = self.work.try_join_next_with_id() {
+                self.ended(done);
+            }
+        }
+        let patience = self.agent.settings.patience;
+        let finish = async { while self.work.join_next().await.is_some() {} };
+        if tokio::time::timeout(patience, finish).await.is_err() {
+            tracing::warn!("actions are still under way; the next agent goes on with them");
+        }
+    }
+
+    /// One turn; answers when the next one is due at the latest.
+    async fn once(&mut self) -> Duration {
+        let instances = self.instances.borrow_and_update().clone();
+        let storage = self.volumes.borrow_and_update().clone();
+        let observed = self.observe().await;
+        if let Some(observed) = &observed {
+            self.memory.saw(&observed.guests);
+            let desired =
+                instances.clone().zip(storage.clone()).map(|(instances, storage)| Desired { instances, storage });
+            self.forget(desired.as_ref(), observed);
+            self.begin(desired.as_ref(), observed);
+            if let Some(desired) = &desired {
+                self.report_storage(desired, observed);
+            }
+        }
+        self.report_node(instances.as_deref(), observed.as_ref()).await;
+        let look = self.memory.now + self.agent.settings.look;
+        let reports =
+            self.to_compute.next().min(self.to_storage.next()).max(self.memory.now + Duration::from_millis(200));
+        self.memory.next_attempt().map_or(look, |time| time.min(look)).min(reports)
+    }
+
+    async fn observe(&mut self) -> Option<Observed> {
+        match self.agent.hypervisor.observe().await {
+            Ok(observed) => {
+                self.blind = false;
+                Some(observed)
+            }
+            Err(failure) => {
+                if !self.blind {
+                    tracing::warn!(
+                        reason = failure.with_causes(),
+                        "can't see the guests: nothing is done until that changes"
+                    );
+                }
+                self.blind = true;
+                None
+            }
+        }
+    }
+
+    fn forget(&mut self, desired: Option<&Desired>, observed: &Observed) {
+        let Some(desired) = desired else { return };
+        self.consoles.keep(&desired.instances.console_logs);
+        self.memory.keep(|subject| match subject {
+            Subject::Instance(id) => desired.instances.manifest.contains_key(&id) || observed.guest(id).is_some(),
+            Subject::Volume(id) => {
+                observed.volumes.contains(&id) || desired.storage.volumes.iter().any(|spec| spec.id == id)
+            }
+            Subject::Console(_) => false,
+        });
+    }
+
+    fn begin(&mut self, desired: Option<&Desired>, observed: &Observed) {
+        let free = self.agent.settings.concurrency.saturating_sub(self.work.len());
+        let mut actions = Vec::new();
+        if let Some(desired) = desired {
+            let now = self.memory.now;
+            let settled = |id| self.consoles.is_settled(id, now);
+            actions.extend(plan::plan_consoles(&desired.instances, settled, &self.memory).into_iter().take(1));
+        }
+        actions.extend(plan::plan(desired, observed, &self.memory));
+        for action in actions.into_iter().take(free) {
+            tracing::info!(action = action.verb(), subject = ?action.subject(), "begun");
+            self.memory.begin(&action);
+            let hypervisor = self.agent.hypervisor.clone();
+            let subject = action.subject();
+            let task = self.work.spawn(async move { act::perform(&action, hypervisor.as_ref()).await });
+            self.subjects.insert(task.id(), subject);
+        }
+    }
+
+    fn ended(&mut self, done: std::result::Result<(TaskId, Result<Option<String>>), tokio::task::JoinError>) {
+        self.memory.now = self.began.elapsed();
+        let (task, outcome) = match done {
+            Ok((task, outcome)) => (task, outcome.map_err(|failure| (failure.to_string(), failure.with_causes()))),
+            Err(error) => {
+                (error.id(), Err(("the agent failed at it; see the node's log".to_owned(), error.to_string())))
+            }
+        };
+        let Some(subject) = self.subjects.remove(&task) else { return };
+        if let Err((_, causes)) = &outcome {
+            tracing::warn!(?subject, reason = causes, "an action failed");
+        }
+        if let Subject::Console(id) = subject {
+            self.memory.end(subject, None);
+            self.consoles.read(id, outcome.map(Option::unwrap_or_default).map_err(|(sentence, _)| sentence));
+        } else {
+            self.memory.end(subject, outcome.err().map(|(sentence, _)| sentence));
+        }
+    }
+
+    async fn report_node(&mut self, orders: Option<&Instances>, observed: Option<&Observed>) {
+        let health = self.agent.hypervisor.health().await;
+        let node = NodeSeen {
+            accelerator: health.accelerator,
+            message: health.message,
+            agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        let mut whole = NodeReport {
+            boot_id: Uuid::nil(),
+            sequence: 0,
+            node,
+            instances: Vec::new(),
+            gone: Vec::new(),
+            unclaimed: Vec::new(),
+            actions: Vec::new(),
+            console_logs: self.consoles.waiting(),
+        };
+        if let Some((orders, observed)) = orders.zip(observed) {
+            whole.instances = seen::instances(orders, observed, &self.memory);
+            whole.gone = seen::gone(orders, observed);
+            whole.unclaimed = seen::unclaimed(orders, observed);
+            whole.actions = seen::actions(orders, observed);
+            let ended = whole.actions.iter().filter(|done| self.to_compute.is_news(done)).map(|done| done.id);
+            let of = ended.filter_map(|id| orders.actions.iter().find(|action| action.id == id));
+            self.to_compute.repeat(&of.map(|action| action.instance_id).collect());
+        } else if orders.is_some() {
+            // Blind: what was reported stays as it was, and only the node's own trouble is told.
+            whole.unclaimed = self.to_compute.unclaimed();
+        }
+        let epoch = orders.map(|orders| orders.epoch.as_str());
+        let Some(report) = self.to_compute.due(self.memory.now, epoch, whole) else { return };
+        let control_plane = self.agent.control_plane.clone();
+        self.sending.spawn(async move {
+            let result = control_plane.report(&report).await;
+            if let Err(error) = &result {
+                tracing::debug!(%error, "compute did not take the report; it is told again");
+            }
+            Sent::Node(report, result.is_ok())
+        });
+    }
+
+    fn report_storage(&mut self, desired: &Desired, observed: &Observed) {
+        let whole = StorageReport {
+            boot_id: Uuid::nil(),
+            sequence: 0,
+            volumes: seen::volumes(&desired.storage, observed, &self.memory),
+            volumes_gone: seen::volumes_gone(&desired.storage, observed),
+            attachments: seen::attachments(&desired.storage, observed, &self.memory),
+            detached: seen::detached(desired, observed, &self.memory),
+        };
+        let Some(report) = self.to_storage.due(self.memory.now, whole) else { return };
+        let control_plane = self.agent.control_plane.clone();
+        self.sending.spawn(async move {
+            let result = control_plane.storage_report(&report).await;
+            if let Err(error) = &result {
+                tracing::debug!(%error, "storage did not take the report; it is told again");
+            }
+            Sent::Storage(report, result.is_ok())
+        });
+    }
+
+    fn heard(&mut self, sent: Option<Sent>) {
+        let now = self.began.elapsed();
+        match sent {
+            Some(Sent::Node(report, acknowledged)) => {
+                if acknowledged {
+                    self.consoles.acknowledge(&report.console_logs, now);
+                }
+                self.to_compute.sent(now, report, acknowledged);
+            }
+            Some(Sent::Storage(report, acknowledged)) => self.to_storage.sent(now, report, acknowledged),
+            None => tracing::warn!("a report was cut off"),
+        }
+    }
+}
+
+impl Action {
+    fn verb(&self) -> &'static str {
+        match self {
+            Self::Build { .. } => "build",
+            Self::Note { .. } => "note",
+            Self::Start { .. } => "start",
+            Self::Shutdown { .. } => "shutdown",
+            Self::Kill { .. } => "kill",
+            Self::Remove { .. } => "remove",
+            Self::Attach { .. } => "attach",
+            Self::Detach { .. } => "detach",
+            Self::MakeVolume { .. } => "make volume",
+            Self::RemoveVolume { .. } => "remove volume",
+            Self::ReadConsole { .. } => "read console",
+        }
+    }
+}

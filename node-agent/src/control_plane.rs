@@ -1,0 +1,31 @@
+//! What the agent needs of the control plane: its orders, the bytes of images, and somebody to report to.
+
+use async_trait::async_trait;
+use cirro_models::{
+    Result,
+    compute::{
+        assignment::{ImageSpec, NodeAssignment},
+        report::NodeReport,
+    },
+    storage::assignment::{StorageAssignment, StorageReport},
+};
+use std::time::Duration;
+
+/// The control plane as one node sees it. The node's own id and credential are the implementation's business.
+#[async_trait]
+pub trait ControlPlane: Send + Sync + 'static {
+    /// Compute's orders: at once when they differ from those of the revision `since`, else after at most `wait`.
+    async fn compute_assignment(&self, since: Option<&str>, wait: Duration) -> Result<NodeAssignment>;
+
+    /// Storage's orders, in the same way.
+    async fn storage_assignment(&self, since: Option<&str>, wait: Duration) -> Result<StorageAssignment>;
+
+    /// Tells compute what was seen and done; `Ok` means that it is recorded there.
+    async fn report(&self, report: &NodeReport) -> Result<()>;
+
+    /// Tells storage what was seen and done.
+    async fn storage_report(&self, report: &StorageReport) -> Result<()>;
+
+    /// Streams an image's bytes into a file, which is empty. Whoever calls checks the digest.
+    async fn fetch_image(&self, image: &ImageSpec, into: &mut tokio::fs::File) -> Result<()>;
+}

@@ -1,0 +1,202 @@
+//! What to do next, decided from what is asked for and what there is. Nothing here does anything: orders and
+//! observations in, actions out.
+//!
+//! The rules that keep guests alive stand here and nowhere else:
+//! * without both services' orders there is nothing to do;
+//! * only a tombstone of the same epoch, not older than the guest's mark, removes anything;
+//! * a guest that the manifest does not list is left alone;
+//! * orders older than the guest's mark come from a control plane that was put back to an earlier state, and are not
+//!   followed;
+//! * at most one action at a time for each instance and each volume.
+
+use crate::{
+    desired::{Desired, Instances},
+    guest::{Guest, Mark},
+    hypervisor::Observed,
+    memory::Memory,
+    power,
+};
+use cirro_models::{
+    Id,
+    compute::{ConsoleLog, Instance, assignment::InstanceSpec},
+    storage::{Volume, assignment::VolumeSpec},
+};
+use std::{collections::BTreeSet, sync::Arc};
+
+/// What an action works on. No two actions on one subject run at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Subject {
+    /// An instance and everything about its guest.
+    Instance(Id<Instance>),
+    /// A volume's file.
+    Volume(Id<Volume>),
+    /// A question for a console text.
+    Console(Id<ConsoleLog>),
+}
+
+/// One thing to do. Actions that change a guest's power carry the mark that is written before they are done.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Make a guest, and switch it on if its mark says so.
+    Build {
+        /// All about it.
+        spec: Arc<InstanceSpec>,
+        /// Its first mark.
+        mark: Mark,
+    },
+    /// Only write the mark.
+    Note {
+        /// The mark.
+        mark: Mark,
+    },
+    /// Switch on.
+    Start {
+        /// The mark.
+        mark: Mark,
+        /// Whether it had been on and went off by an accident.
+        again: bool,
+    },
+    /// Press the power button.
+    Shutdown {
+        /// The mark.
+        mark: Mark,
+    },
+    /// Pull the plug.
+    Kill {
+        /// The mark.
+        mark: Mark,
+    },
+    /// Remove the guest and its files: its tombstone is there.
+    Remove {
+        /// The instance.
+        id: Id<Instance>,
+    },
+    /// Give a guest a volume.
+    Attach {
+        /// The instance.
+        id: Id<Instance>,
+        /// The volume.
+        volume: Id<Volume>,
+    },
+    /// Take a volume from a guest.
+    Detach {
+        /// The instance.
+        id: Id<Instance>,
+        /// The volume.
+        volume: Id<Volume>,
+    },
+    /// Make a volume's file.
+    MakeVolume {
+        /// The volume.
+        spec: VolumeSpec,
+    },
+    /// Remove a volume's file: its tombstone is there, and no guest has it.
+    RemoveVolume {
+        /// The volume.
+        id: Id<Volume>,
+    },
+    /// Read a guest's console text.
+    ReadConsole {
+        /// The question.
+        id: Id<ConsoleLog>,
+        /// Whose.
+        instance: Id<Instance>,
+    },
+}
+
+impl Action {
+    /// What it works on.
+    pub fn subject(&self) -> Subject {
+        match self {
+            Self::Build { mark, .. }
+            | Self::Note { mark }
+            | Self::Start { mark, .. }
+            | Self::Shutdown { mark }
+            | Self::Kill { mark } => Subject::Instance(mark.id),
+            Self::Remove { id } | Self::Attach { id, .. } | Self::Detach { id, .. } => Subject::Instance(*id),
+            Self::MakeVolume { spec } => Subject::Volume(spec.id),
+            Self::RemoveVolume { id } => Subject::Volume(*id),
+            Self::ReadConsole { id, .. } => Subject::Console(*id),
+        }
+    }
+}
+
+/// Everything that can be begun now. Empty while either service's orders are missing.
+pub fn plan(desired: Option<&Desired>, observed: &Observed, memory: &Memory) -> Vec<Action> {
+    let Some(desired) = desired else { return Vec::new() };
+    let instances =
+        instance_ids(desired, observed).into_iter().filter_map(|id| of_instance(id, desired, observed, memory));
+    instances.chain(of_volumes(desired, observed)).filter(|action| memory.is_free(action.subject())).collect()
+}
+
+/// The instances that may need something: those that are ordered to be here, and those that are ordered to go.
+fn instance_ids(desired: &Desired, observed: &Observed) -> BTreeSet<Id<Instance>> {
+    let listed = desired.instances.manifest.keys().copied();
+    let dying = desired.instances.tombstones.iter().map(|stone| stone.id);
+    let losing = desired.storage.attachments.iter().filter(|a| a.detach).map(|a| a.instance_id);
+    listed.chain(dying).chain(losing.filter(|id| observed.guest(*id).is_some())).collect()
+}
+
+fn of_instance(id: Id<Instance>, desired: &Desired, observed: &Observed, memory: &Memory) -> Option<Action> {
+    let guest = observed.guest(id);
+    if desired.instances.tombstone(id, guest.map(|guest| guest.mark.generation)).is_some() {
+        let something_is_left = guest.is_some() || observed.files.contains(&id);
+        return something_is_left.then_some(Action::Remove { id });
+    }
+    // A detach was ordered by name, so it holds whether or not compute still lists the guest.
+    let disks = guest.and_then(|guest| of_disks(guest, desired, observed));
+    let Some(spec) = desired.instances.spec(id) else {
+        return disks.filter(|action| matches!(action, Action::Detach { .. }));
+    };
+    match guest {
+        None => Some(Action::Build { spec: spec.clone(), mark: first_mark(spec, &desired.instances) }),
+        Some(guest) => power::next(spec, guest, &desired.instances, memory).or(disks),
+    }
+}
+
+/// A guest that is not made yet needs no reboot: those that are asked for are done by making it.
+fn first_mark(spec: &InstanceSpec, instances: &Instances) -> Mark {
+    let asked = instances.actions.iter().filter(|action| action.instance_id == spec.id);
+    asked.fold(Mark::of(spec), |mark, action| mark.having_done(Some(action.id)))
+}
+
+fn of_disks(guest: &Guest, desired: &Desired, observed: &Observed) -> Option<Action> {
+    let id = guest.id();
+    let mut ours = desired.storage.attachments.iter().filter(|attachment| attachment.instance_id == id);
+    ours.find_map(|attachment| {
+        let volume = attachment.volume_id;
+        if attachment.detach {
+            guest.disk(volume).map(|_| Action::Detach { id, volume })
+        } else {
+            let elsewhere = observed.holder(volume).is_some_and(|holder| holder.id() != id);
+            let wanted = !guest.has_settled(volume) && observed.volumes.contains(&volume) && !elsewhere;
+            wanted.then_some(Action::Attach { id, volume })
+        }
+    })
+}
+
+fn of_volumes(desired: &Desired, observed: &Observed) -> Vec<Action> {
+    let dying = &desired.storage.volume_tombstones;
+    let removals = dying
+        .iter()
+        .filter(|id| observed.volumes.contains(id) && observed.holder(**id).is_none())
+        .map(|id| Action::RemoveVolume { id: *id });
+    let additions = desired
+        .storage
+        .volumes
+        .iter()
+        .filter(|spec| !observed.volumes.contains(&spec.id) && !dying.contains(&spec.id))
+        .map(|spec| Action::MakeVolume { spec: spec.clone() });
+    removals.chain(additions).collect()
+}
+
+/// The console texts to be read now: asked for, and neither read already nor being read.
+pub fn plan_consoles(instances: &Instances, answered: impl Fn(Id<ConsoleLog>) -> bool, memory: &Memory) -> Vec<Action> {
+    instances
+        .console_logs
+        .iter()
+        .filter(|asked| !answered(asked.id))
+        .map(|asked| Action::ReadConsole { id: asked.id, instance: asked.instance_id })
+        .filter(|action| memory.is_free(action.subject()))
+        .collect()
+}

@@ -1,0 +1,175 @@
+//! Decides when to report and what has to be said again. What was not acknowledged is said again; what was, only when
+//! it changes, and all of it once a minute.
+
+use cirro_models::{
+    Id,
+    compute::{
+        Instance,
+        report::{ActionDone, InstanceSeen, NodeReport, UnclaimedSeen},
+    },
+    storage::assignment::StorageReport,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+use uuid::Uuid;
+
+/// The most instances in one report, so that its body stays small; the others follow in the next one.
+const MAX_INSTANCES: usize = 500;
+/// How often everything is said again, changed or not.
+const SAY_ALL: Duration = Duration::from_secs(60);
+/// The pause after a report that was not acknowledged.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The part of reporting that both services have in common.
+#[derive(Debug)]
+struct Channel {
+    boot_id: Uuid,
+    sequence: u64,
+    heartbeat: Duration,
+    in_flight: bool,
+    not_before: Duration,
+    last: Option<Duration>,
+}
+
+impl Channel {
+    fn new(boot_id: Uuid, heartbeat: Duration) -> Self {
+        Self { boot_id, sequence: 0, heartbeat, in_flight: false, not_before: Duration::ZERO, last: None }
+    }
+    fn may_send(&self, now: Duration, news: bool) -> bool {
+        let beat = self.last.is_none_or(|last| now >= last + self.heartbeat);
+        !self.in_flight && now >= self.not_before && (news || beat)
+    }
+    fn send(&mut self) -> u64 {
+        self.in_flight = true;
+        self.sequence += 1;
+        self.sequence
+    }
+    fn sent(&mut self, now: Duration, acknowledged: bool) {
+        self.in_flight = false;
+        if acknowledged {
+            self.last = Some(now);
+        } else {
+            self.not_before = now + PAUSE;
+        }
+    }
+    fn next(&self) -> Duration {
+        self.last.map_or(self.not_before, |last| last + self.heartbeat).max(self.not_before)
+    }
+}
+
+/// Reports to compute.
+#[derive(Debug)]
+pub struct NodeReporter {
+    channel: Channel,
+    epoch: Option<String>,
+    acknowledged: BTreeMap<Id<Instance>, InstanceSeen>,
+    said_all: Duration,
+    rest: Option<NodeReport>,
+}
+
+impl NodeReporter {
+    /// A reporter of a new boot.
+    pub fn new(boot_id: Uuid, heartbeat: Duration) -> Self {
+        let channel = Channel::new(boot_id, heartbeat);
+        Self { channel, epoch: None, acknowledged: BTreeMap::new(), said_all: Duration::ZERO, rest: None }
+    }
+
+    /// What is to be sent now, if anything. `whole` says everything; its boot id and sequence are filled in here.
+    pub fn due(&mut self, now: Duration, epoch: Option<&str>, whole: NodeReport) -> Option<NodeReport> {
+        if self.epoch.as_deref() != epoch || now >= self.said_all + SAY_ALL {
+            self.epoch = epoch.map(str::to_owned);
+            self.acknowledged.clear();
+            self.said_all = now;
+        }
+        let mut report = whole;
+        self.acknowledged.retain(|id, _| report.instances.iter().any(|seen| seen.id == *id));
+        report.instances.retain(|seen| self.acknowledged.get(&seen.id) != Some(seen));
+        report.instances.truncate(MAX_INSTANCES);
+        let rest = NodeReport {
+            boot_id: Uuid::nil(),
+            sequence: 0,
+            instances: Vec::new(),
+            console_logs: Vec::new(),
+            ..report.clone()
+        };
+        let news = !report.instances.is_empty() || !report.console_logs.is_empty() || self.rest.as_ref() != Some(&rest);
+        if !self.channel.may_send(now, news) {
+            return None;
+        }
+        report.boot_id = self.channel.boot_id;
+        report.sequence = self.channel.send();
+        Some(report)
+    }
+
+    /// How it went.
+    pub fn sent(&mut self, now: Duration, report: NodeReport, acknowledged: bool) {
+        self.channel.sent(now, acknowledged);
+        if acknowledged {
+            self.acknowledged.extend(report.instances.iter().map(|seen| (seen.id, seen.clone())));
+            self.rest = Some(NodeReport {
+                boot_id: Uuid::nil(),
+                sequence: 0,
+                instances: Vec::new(),
+                console_logs: Vec::new(),
+                ..report
+            });
+        }
+    }
+
+    /// Whether this end of an action is not acknowledged yet.
+    pub fn is_news(&self, done: &ActionDone) -> bool {
+        !self.rest.as_ref().is_some_and(|rest| rest.actions.contains(done))
+    }
+
+    /// The unclaimed guests that were acknowledged last.
+    pub fn unclaimed(&self) -> Vec<UnclaimedSeen> {
+        self.rest.as_ref().map(|rest| rest.unclaimed.clone()).unwrap_or_default()
+    }
+
+    /// These instances are told again with the next report, changed or not.
+    pub fn repeat(&mut self, instances: &BTreeSet<Id<Instance>>) {
+        self.acknowledged.retain(|id, _| !instances.contains(id));
+    }
+
+    /// When the next report is due at the latest.
+    pub fn next(&self) -> Duration {
+        self.channel.next()
+    }
+}
+
+/// Reports to storage. Volumes of a node are few: each report says all.
+#[derive(Debug)]
+pub struct StorageReporter {
+    channel: Channel,
+    acknowledged: Option<StorageReport>,
+}
+
+impl StorageReporter {
+    /// A reporter of a new boot.
+    pub fn new(boot_id: Uuid, heartbeat: Duration) -> Self {
+        Self { channel: Channel::new(boot_id, heartbeat), acknowledged: None }
+    }
+    /// What is to be sent now, if anything.
+    pub fn due(&mut self, now: Duration, mut whole: StorageReport) -> Option<StorageReport> {
+        (whole.boot_id, whole.sequence) = (self.channel.boot_id, 0);
+        let news = self.acknowledged.as_ref() != Some(&whole);
+        if !self.channel.may_send(now, news) {
+            return None;
+        }
+        whole.sequence = self.channel.send();
+        Some(whole)
+    }
+    /// How it went.
+    pub fn sent(&mut self, now: Duration, report: StorageReport, acknowledged: bool) {
+        self.channel.sent(now, acknowledged);
+        if acknowledged {
+            self.acknowledged = Some(StorageReport { sequence: 0, ..report });
+        }
+    }
+    /// When the next report is due at the latest.
+    pub fn next(&self) -> Duration {
+        self.channel.next()
+    }
+}

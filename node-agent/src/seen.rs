@@ -1,0 +1,224 @@
+//! What the control plane is told, worked out from orders and observations alone: an agent that was killed before it
+//! could report says the same after its restart.
+
+use crate::{
+    desired::{Desired, Instances},
+    guest::{Guest, GuestState, OffCause, Order},
+    hypervisor::Observed,
+    memory::{Memory, Trouble},
+    plan::Subject,
+    power::STOP_PATIENCE,
+};
+use cirro_models::{
+    compute::{
+        assignment::{AssignedAction, InstanceSpec},
+        instance::{InstanceStatus, Power},
+        report::{ActionDone, GoneInstance, InstanceSeen, UnclaimedSeen},
+    },
+    storage::{
+        assignment::{AttachmentSeen, AttachmentSpec, StorageAssignment, VolumeSeen},
+        attachment::AttachmentStatus,
+        volume::VolumeStatus,
+    },
+};
+
+/// From this many failed attempts on, something counts as failed; attempts go on all the same.
+const GIVES_UP_HOPE: u32 = 3;
+
+/// The status of every instance that the manifest lists and whose body is here.
+pub fn instances(orders: &Instances, observed: &Observed, memory: &Memory) -> Vec<InstanceSeen> {
+    let live = orders.manifest.keys().filter_map(|id| {
+        let guest = observed.guest(*id);
+        if orders.tombstone(*id, guest.map(|guest| guest.mark.generation)).is_some() {
+            return None;
+        }
+        Some(instance(orders.spec(*id)?, guest, memory))
+    });
+    live.collect()
+}
+
+fn instance(spec: &InstanceSpec, guest: Option<&Guest>, memory: &Memory) -> InstanceSeen {
+    let trouble = memory.trouble(Subject::Instance(spec.id));
+    let mut seen = InstanceSeen {
+        id: spec.id,
+        observed_generation: spec.generation,
+        status: InstanceStatus::Building,
+        reason: trouble.map(|trouble| trouble.sentence.clone()),
+        address: None,
+        powered_off_itself: false,
+    };
+    let Some(guest) = guest else {
+        seen.status = hopeful(InstanceStatus::Building, trouble);
+        return seen;
+    };
+    if guest.state.is_on() {
+        seen.address.clone_from(&guest.address);
+    }
+    if guest.mark.generation > spec.generation {
+        seen.observed_generation = guest.mark.generation;
+        seen.status = if guest.state.is_on() { InstanceStatus::Running } else { InstanceStatus::Stopped };
+        seen.reason = Some(format!(
+            "its guest was told generation {}, and the control plane knows only {}: it was put back to an earlier state; \
+             change the instance's power to take the guest over",
+            guest.mark.generation, spec.generation
+        ));
+        return seen;
+    }
+    (seen.status, seen.reason) = match (&spec.power, guest.state) {
+        (Power::Running, GuestState::Off(_)) => {
+            seen.powered_off_itself = went_off_by_itself(spec, guest);
+            if seen.powered_off_itself {
+                (InstanceStatus::Stopped, Some("the guest switched itself off".to_owned()))
+            } else {
+                (hopeful(coming_up(guest), trouble), seen.reason)
+            }
+        }
+        (Power::Stopped, GuestState::Off(_)) => (InstanceStatus::Stopped, None),
+        (Power::Stopped, _) => going_off(spec, memory, seen.reason),
+        (_, GuestState::Paused) => {
+            (InstanceStatus::Running, Some("its host has paused it; look at the node's disk room and log".to_owned()))
+        }
+        _ if matches!(guest.mark.order, Order::Restart(_)) => (InstanceStatus::Rebooting, seen.reason),
+        _ => (InstanceStatus::Running, seen.reason),
+    };
+    seen
+}
+
+fn hopeful(status: InstanceStatus, trouble: Option<&Trouble>) -> InstanceStatus {
+    if trouble.is_some_and(|trouble| trouble.attempts >= GIVES_UP_HOPE) { InstanceStatus::Failed } else { status }
+}
+
+fn coming_up(guest: &Guest) -> InstanceStatus {
+    if matches!(guest.mark.order, Order::Restart(_)) { InstanceStatus::Rebooting } else { InstanceStatus::Starting }
+}
+
+fn went_off_by_itself(spec: &InstanceSpec, guest: &Guest) -> bool {
+    let unasked = match guest.mark.order {
+        Order::OffByItself => true,
+        Order::Running => guest.state == GuestState::Off(OffCause::Guest),
+        _ => false,
+    };
+    unasked && spec.generation == guest.mark.generation
+}
+
+fn going_off(spec: &InstanceSpec, memory: &Memory, reason: Option<String>) -> (InstanceStatus, Option<String>) {
+    let deaf = memory.asked(spec.id).is_some_and(|asked| memory.now.saturating_sub(asked.first) >= STOP_PATIENCE);
+    if deaf && !spec.force_stop {
+        let text = "the guest does not react to its power button; stop it with force to pull the plug";
+        return (InstanceStatus::Running, Some(text.to_owned()));
+    }
+    (InstanceStatus::Stopping, reason)
+}
+
+/// Tombstones of this epoch of which nothing is left here.
+pub fn gone(orders: &Instances, observed: &Observed) -> Vec<GoneInstance> {
+    let gone = orders.tombstones.iter().filter(|stone| {
+        stone.epoch == orders.epoch && observed.guest(stone.id).is_none() && !observed.files.contains(&stone.id)
+    });
+    gone.map(|stone| GoneInstance { id: stone.id, generation: stone.generation }).collect()
+}
+
+/// Guests that the manifest does not list and no tombstone removes.
+pub fn unclaimed(orders: &Instances, observed: &Observed) -> Vec<UnclaimedSeen> {
+    let nobodys = observed.guests.iter().filter(|guest| {
+        let id = guest.id();
+        !orders.manifest.contains_key(&id) && orders.tombstone(id, Some(guest.mark.generation)).is_none()
+    });
+    nobodys
+        .map(|guest| UnclaimedSeen {
+            id: guest.id(),
+            generation: guest.mark.generation,
+            name: guest.mark.name.clone(),
+            project_id: Some(guest.mark.project_id.uuid()),
+            vcpus: guest.mark.vcpus,
+            memory_mib: guest.mark.memory_mib,
+            disk_gib: guest.mark.disk_gib,
+            image_id: Some(guest.mark.image_id.uuid()),
+            running: guest.state.is_on(),
+        })
+        .collect()
+}
+
+/// Actions that have ended, done or not.
+pub fn actions(orders: &Instances, observed: &Observed) -> Vec<ActionDone> {
+    orders.actions.iter().filter_map(|action| ended(action, orders, observed)).collect()
+}
+
+fn ended(action: &AssignedAction, orders: &Instances, observed: &Observed) -> Option<ActionDone> {
+    let failed = |sentence: &str| Some(ActionDone { id: action.id, error: Some(sentence.to_owned()) });
+    let guest = observed.guest(action.instance_id);
+    if let Some(guest) = guest.filter(|guest| guest.mark.done.contains(&action.id)) {
+        // Done means that the guest was started: one that is still to come up is not done yet.
+        return (guest.mark.order != Order::Start).then_some(ActionDone { id: action.id, error: None });
+    }
+    let Some(spec) = orders.spec(action.instance_id) else {
+        let listed = orders.manifest.contains_key(&action.instance_id);
+        return if listed { None } else { failed("the instance is not on this node any more") };
+    };
+    let interrupted = guest.is_some_and(|guest| guest.mark.order == Order::Restart(action.id));
+    if spec.power == Power::Stopped && !interrupted {
+        return failed("the instance is stopped: start it instead");
+    }
+    None
+}
+
+/// Every volume of this node that is settled one way or the other.
+pub fn volumes(orders: &StorageAssignment, observed: &Observed, memory: &Memory) -> Vec<VolumeSeen> {
+    let settled = orders.volumes.iter().filter_map(|spec| {
+        if observed.volumes.contains(&spec.id) {
+            return Some(VolumeSeen { id: spec.id, status: VolumeStatus::Available, reason: None });
+        }
+        let trouble = memory.trouble(Subject::Volume(spec.id))?;
+        let reason = Some(trouble.sentence.clone());
+        Some(VolumeSeen { id: spec.id, status: VolumeStatus::Failed, reason })
+    });
+    settled.collect()
+}
+
+/// Tombstones of volumes of which nothing is left here.
+pub fn volumes_gone(
+    orders: &StorageAssignment,
+    observed: &Observed,
+) -> Vec<cirro_models::Id<cirro_models::storage::Volume>> {
+    let gone = |id: &&_| !observed.volumes.contains(*id) && observed.holder(**id).is_none();
+    orders.volume_tombstones.iter().filter(gone).copied().collect()
+}
+
+/// Every attachment that is settled one way or the other.
+pub fn attachments(orders: &StorageAssignment, observed: &Observed, memory: &Memory) -> Vec<AttachmentSeen> {
+    let wanted = orders.attachments.iter().filter(|attachment| !attachment.detach);
+    wanted.filter_map(|attachment| attached(attachment, observed, memory)).collect()
+}
+
+fn attached(attachment: &AttachmentSpec, observed: &Observed, memory: &Memory) -> Option<AttachmentSeen> {
+    let failed = |sentence: String| {
+        Some(AttachmentSeen {
+            id: attachment.id,
+            status: AttachmentStatus::Failed,
+            reason: Some(sentence),
+            device: None,
+        })
+    };
+    let guest = observed.guest(attachment.instance_id)?;
+    if guest.has_settled(attachment.volume_id) {
+        let device = guest.disk(attachment.volume_id).map(|disk| disk.device.clone());
+        return Some(AttachmentSeen { id: attachment.id, status: AttachmentStatus::Attached, reason: None, device });
+    }
+    let trouble = memory.trouble(Subject::Instance(attachment.instance_id));
+    failed(trouble.filter(|trouble| trouble.attempts >= GIVES_UP_HOPE)?.sentence.clone())
+}
+
+/// Attachments that are to go and whose guest no longer has the disk, nor is just being given it.
+pub fn detached(
+    desired: &Desired,
+    observed: &Observed,
+    memory: &Memory,
+) -> Vec<cirro_models::Id<cirro_models::storage::Attachment>> {
+    let let_go = |attachment: &&AttachmentSpec| {
+        let busy = memory.busy.contains(&Subject::Instance(attachment.instance_id));
+        let has =
+            observed.guest(attachment.instance_id).is_some_and(|guest| guest.disk(attachment.volume_id).is_some());
+        attachment.detach && !busy && !has
+    };
+    desired.storage.attachments.iter().filter(let_go).map(|attachment| attachment.id).collect()
+}

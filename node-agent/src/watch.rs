@@ -1,0 +1,95 @@
+//! Asks both services for their orders, again and again, and keeps the latest. A service that can't be reached changes
+//! nothing: what was ordered last stays ordered.
+
+use crate::{control_plane::ControlPlane, desired::Instances};
+use cirro_models::{Result, storage::assignment::StorageAssignment};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::sync::watch::Sender;
+
+/// The pause after the first question that failed; it doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// A control plane that is back is noticed within this time.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// The least time between two answers that say the same: a service that does not hold the question open must not be
+/// asked without pause.
+const SAME_ANSWER_PAUSE: Duration = Duration::from_millis(200);
+
+/// Follows compute's orders until nobody listens any more.
+pub async fn instances(from: Arc<dyn ControlPlane>, wait: Duration, into: Sender<Option<Arc<Instances>>>) {
+    let mut pace = Pace::new("compute");
+    while !into.is_closed() {
+        let before = into.borrow().clone();
+        let whole = before.as_ref().is_none_or(|known| known.lacks_a_body());
+        let since = before.as_ref().filter(|_| !whole).map(|known| known.revision.as_str());
+        let answer = from.compute_assignment(since, wait).await;
+        let answer = answer.and_then(|answer| answer.check().map(|()| answer));
+        let Some(answer) = pace.heard(answer).await else { continue };
+        let now = Instances::absorb(before.as_deref(), answer);
+        let changed = before.as_deref() != Some(&now);
+        if changed {
+            into.send_replace(Some(Arc::new(now)));
+        }
+        pace.settle(changed && !whole).await;
+    }
+}
+
+/// Follows storage's orders until nobody listens any more.
+pub async fn volumes(from: Arc<dyn ControlPlane>, wait: Duration, into: Sender<Option<Arc<StorageAssignment>>>) {
+    let mut pace = Pace::new("storage");
+    while !into.is_closed() {
+        let before = into.borrow().clone();
+        let since = before.as_ref().map(|known| known.revision.as_str());
+        let answer = from.storage_assignment(since, wait).await;
+        let Some(answer) = pace.heard(answer).await else { continue };
+        let changed = before.as_deref() != Some(&answer);
+        if changed {
+            into.send_replace(Some(Arc::new(answer)));
+        }
+        pace.settle(changed).await;
+    }
+}
+
+/// How fast to ask, and when to say that nobody answers.
+struct Pace {
+    service: &'static str,
+    failures: u32,
+    asked: Instant,
+}
+
+impl Pace {
+    fn new(service: &'static str) -> Self {
+        Self { service, failures: 0, asked: Instant::now() }
+    }
+    /// Passes an answer on; after a failure it waits, and says so once for each outage.
+    async fn heard<T>(&mut self, answer: Result<T>) -> Option<T> {
+        match answer {
+            Ok(answer) => {
+                if self.failures > 0 {
+                    tracing::info!(service = self.service, failures = self.failures, "the control plane answers again");
+                }
+                self.failures = 0;
+                Some(answer)
+            }
+            Err(error) => {
+                if self.failures == 0 {
+                    tracing::warn!(service = self.service, %error, "no orders from the control plane; guests run on");
+                }
+                self.failures += 1;
+                let pause = FIRST_PAUSE * 2_u32.saturating_pow(self.failures - 1);
+                tokio::time::sleep(pause.min(LONGEST_PAUSE)).await;
+                None
+            }
+        }
+    }
+    /// Waits a little when the answer came at once and said nothing new.
+    async fn settle(&mut self, news: bool) {
+        let pause = SAME_ANSWER_PAUSE.saturating_sub(self.asked.elapsed());
+        if !news && !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
+        self.asked = Instant::now();
+    }
+}
