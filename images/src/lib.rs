@@ -23,7 +23,7 @@ pub use transfer::UploadLimits;
 
 const EMBEDDED: EmbeddedMigrations = embed_migrations!("migrations");
 /// The service's tables.
-pub const MIGRATIONS: Migrations = Migrations(|| EMBEDDED);
+pub const MIGRATIONS: Migrations = Migrations(EMBEDDED);
 
 /// The service: one model, and its bytes in `bytes`. Spawn [`tend`] beside it.
 pub fn service(database: Database, bytes: ByteStore, limits: &UploadLimits) -> Owner {

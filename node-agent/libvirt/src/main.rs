@@ -27,6 +27,9 @@ enum Verb {
         /// The configuration: a JSON file that only its owner may read.
         #[arg(long)]
         config: PathBuf,
+        /// End, too, when standard input is closed: by the end, however it comes, of the process that started the agent.
+        #[arg(long)]
+        until_stdin_closes: bool,
     },
     /// Says what this host offers to guests.
     Probe {
@@ -59,13 +62,14 @@ fn main() -> ExitCode {
 
 async fn perform(verb: Verb) -> Result<ExitCode> {
     match verb {
-        Verb::Run { config } => run(Config::read(&config)?).await,
+        Verb::Run { config, until_stdin_closes } => run(Config::read(&config)?, until_stdin_closes).await,
         Verb::Probe { config } => probe(Config::read(&config)?).await,
         Verb::Supervise { command } => supervise::run(&command).await,
     }
 }
 
-async fn run(config: Config) -> Result<ExitCode> {
+async fn run(config: Config, until_stdin_closes: bool) -> Result<ExitCode> {
+    let closed = stdin_closed(until_stdin_closes)?;
     let trouble = || "the agent can't hear signals";
     let mut term = signal(SignalKind::terminate()).or_say(trouble)?;
     let mut int = signal(SignalKind::interrupt()).or_say(trouble)?;
@@ -75,11 +79,27 @@ async fn run(config: Config) -> Result<ExitCode> {
     tracing::info!(node = %config.node_id, url = config.url, accelerator = %health.accelerator, "the node agent begins");
     let settings = Settings { concurrency: config.concurrency.clamp(1, 64), ..Settings::default() };
     let stop = async move {
-        tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+        tokio::select! { _ = term.recv() => {}, _ = int.recv() => {}, () = closed => {} }
     };
     Agent::new(control_plane, hypervisor, settings).run(stop).await;
     tracing::info!("the node agent has ended; its guests run on");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Resolves when standard input is at its end; never, if nobody asked for that. A thread of its own waits for it: a
+/// runtime would not end before the read does.
+fn stdin_closed(asked: bool) -> Result<impl Future<Output = ()> + Send> {
+    let (closed, heard) = tokio::sync::oneshot::channel::<()>();
+    if asked {
+        let wait = move || {
+            // whatever ends the reading means the same
+            let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+            drop(closed);
+        };
+        std::thread::Builder::new().name("stdin".to_owned()).spawn(wait).or_say(|| "the agent can't start a thread")?;
+        return Ok(futures_util::future::Either::Left(async move { drop(heard.await) }));
+    }
+    Ok(futures_util::future::Either::Right(std::future::pending()))
 }
 
 fn control_plane(config: &Config) -> Result<Arc<HttpControlPlane>> {
