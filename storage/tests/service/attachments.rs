@@ -3,6 +3,7 @@
 use super::site::{Site, conflict, plugged, wait_until};
 use cirro_models::{
     Deleted, Error, Id, Verbs,
+    compute::Instance,
     storage::{Attachment, Volume, assignment::StorageReport},
 };
 use cirro_server::{OwnerContext, testkit::Backend};
@@ -101,7 +102,9 @@ async fn one_of_many_gets_it() {
         let outcomes = join_all(tries).await;
         let (won, lost): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(Result::is_ok);
         assert_eq!((won.len(), lost.len()), (1, 19));
-        lost.into_iter().for_each(|outcome| assert!(conflict(outcome).contains("is attached to instance")));
+        for outcome in lost {
+            assert!(conflict(outcome).contains("is attached to instance"));
+        }
         assert_eq!(site.assignment(site.node).await.attachments.len(), 1);
     }
 }
@@ -158,7 +161,7 @@ async fn a_deleted_instance_gives_its_disks_back() {
         let forgotten_instance = attachments[2].0;
         let compute = site.compute.own_context();
         let forget = compute.write(move |tx| {
-            let row = tx.get::<cirro_models::compute::Instance>(forgotten_instance)?;
+            let row = tx.get::<Instance>(forgotten_instance)?;
             tx.remove(&row)
         });
         forget.await.unwrap();
