@@ -16,7 +16,7 @@ macro_rules! quantity {
 
             /// This many; a value below 0 becomes 0 and one above [`Self::MAX`] becomes that.
             pub const fn new(value: i64) -> Self {
-                if value < 0 { Self(0) } else if value > $max { Self($max) } else { Self(value) }
+                if value < 0 { Self(0) } else if value > Self::MAX.0 { Self::MAX } else { Self(value) }
             }
             /// The plain number.
             pub const fn get(self) -> i64 {
@@ -36,10 +36,10 @@ macro_rules! quantity {
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let value = i64::deserialize(deserializer)?;
-                if (0..=$max).contains(&value) {
+                if (0..=Self::MAX.0).contains(&value) {
                     Ok(Self(value))
                 } else {
-                    Err(de::Error::custom(format!("{value} is out of range: give a whole number from 0 to {}", $max)))
+                    Err(de::Error::custom(format!("{value} is out of range: give a whole number from 0 to {}", Self::MAX.0)))
                 }
             }
         }
@@ -49,7 +49,7 @@ macro_rules! quantity {
                     .schema_type(Type::Integer)
                     .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
                     .minimum(Some(0))
-                    .maximum(Some($max))
+                    .maximum(Some(Self::MAX.0))
                     .into()
             }
         }

@@ -13,7 +13,7 @@ use cirro_models::{
     compute::{
         assignment::{AssignedAction, InstanceSpec},
         instance::{InstanceStatus, Power},
-        report::{ActionDone, GoneInstance, InstanceSeen, UnclaimedGuest},
+        report::{ActionDone, GoneInstance, InstanceSeen, UnclaimedSeen},
     },
     storage::{
         assignment::{AttachmentSeen, AttachmentSpec, StorageAssignment, VolumeSeen},
@@ -119,13 +119,13 @@ pub fn gone(orders: &Instances, observed: &Observed) -> Vec<GoneInstance> {
 }
 
 /// Guests that the manifest does not list and no tombstone removes.
-pub fn unclaimed(orders: &Instances, observed: &Observed) -> Vec<UnclaimedGuest> {
+pub fn unclaimed(orders: &Instances, observed: &Observed) -> Vec<UnclaimedSeen> {
     let nobodys = observed.guests.iter().filter(|guest| {
         let id = guest.id();
         !orders.manifest.contains_key(&id) && orders.tombstone(id, Some(guest.mark.generation)).is_none()
     });
     nobodys
-        .map(|guest| UnclaimedGuest {
+        .map(|guest| UnclaimedSeen {
             id: guest.id(),
             generation: guest.mark.generation,
             name: guest.mark.name.clone(),

@@ -44,8 +44,20 @@ pub(crate) trait OwnedModel: MountedModel {
     /// Makes it reachable from another service in this process.
     fn mount(&self, stores: &mut Stores, door: &Door);
     fn path(&self) -> &'static str;
+    /// What its table should look like.
+    #[cfg(feature = "testkit")]
+    fn shape(&self) -> Shape;
     /// The changes to its rows that the caller may read.
     async fn watch(&self, ctx: &Context, after: Option<Position>, wait: Duration) -> Result<Changes>;
+}
+
+/// What a model says of its table.
+#[cfg(feature = "testkit")]
+pub(crate) struct Shape {
+    pub(crate) path: &'static str,
+    pub(crate) columns: &'static [(&'static str, &'static str, bool)],
+    pub(crate) fields: &'static [cirro_models::model::FieldInfo],
+    pub(crate) unique: &'static [&'static str],
 }
 
 #[async_trait]
@@ -55,6 +67,10 @@ impl<M: Table> OwnedModel for http::Resource<M> {
     }
     fn path(&self) -> &'static str {
         M::PATH
+    }
+    #[cfg(feature = "testkit")]
+    fn shape(&self) -> Shape {
+        Shape { path: M::PATH, columns: M::COLUMNS, fields: M::FIELDS, unique: M::UNIQUE }
     }
     async fn watch(&self, ctx: &Context, after: Option<Position>, wait: Duration) -> Result<Changes> {
         ctx.stores().of::<M>()?.watch(ctx, after, wait).await

@@ -1,2 +1,137 @@
-//! The Cirro node agent.
-fn main() {}
+//! `cirro-node-agent`: drives libvirt on one host, as the control plane asks.
+
+use cirro_models::identity::Secret;
+use cirro_node_agent::{accelerator, config::Config, connection::Connection, hypervisor::Libvirt, supervise};
+use cirro_node_agent_core::{
+    agent::{Agent, Settings},
+    failure::{OrSay, Result},
+    http::HttpControlPlane,
+    hypervisor::Hypervisor,
+};
+use clap::{Parser, Subcommand};
+use std::{io::IsTerminal, path::PathBuf, process::ExitCode, sync::Arc};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+#[derive(Parser)]
+#[command(name = "cirro-node-agent", version, about = "Drives libvirt on one host, as Cirro's control plane asks")]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Watches the control plane and keeps this host's guests as it asks, until it is told to end; guests run on.
+    Run {
+        /// The configuration: a JSON file that only its owner may read.
+        #[arg(long)]
+        config: PathBuf,
+        /// End, too, when standard input is closed: by the end, however it comes, of the process that started the agent.
+        #[arg(long)]
+        until_stdin_closes: bool,
+    },
+    /// Says what this host offers to guests.
+    Probe {
+        /// The configuration: a JSON file that only its owner may read.
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// Runs a command below a process that takes in its orphans, and ends with the command's code.
+    Supervise {
+        /// The command and its arguments.
+        #[arg(last = true, required = true)]
+        command: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    log_to_standard_error();
+    // Two threads: everything that takes time is done by libvirt, by QEMU or off these threads.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let outcome = match runtime.or_say(|| "the agent can't start its threads") {
+        Ok(runtime) => runtime.block_on(perform(arguments.verb)),
+        Err(failure) => Err(failure),
+    };
+    outcome.unwrap_or_else(|failure| {
+        eprintln!("cirro-node-agent: {}", failure.with_causes());
+        ExitCode::FAILURE
+    })
+}
+
+async fn perform(verb: Verb) -> Result<ExitCode> {
+    match verb {
+        Verb::Run { config, until_stdin_closes } => run(Config::read(&config)?, until_stdin_closes).await,
+        Verb::Probe { config } => probe(Config::read(&config)?).await,
+        Verb::Supervise { command } => supervise::run(&command).await,
+    }
+}
+
+async fn run(config: Config, until_stdin_closes: bool) -> Result<ExitCode> {
+    let closed = stdin_closed(until_stdin_closes)?;
+    let trouble = || "the agent can't hear signals";
+    let mut term = signal(SignalKind::terminate()).or_say(trouble)?;
+    let mut int = signal(SignalKind::interrupt()).or_say(trouble)?;
+    let control_plane = control_plane(&config)?;
+    let hypervisor = Arc::new(Libvirt::open(&config, control_plane.clone()).await?);
+    let health = hypervisor.health().await;
+    tracing::info!(node = %config.node_id, url = config.url, accelerator = %health.accelerator, "the node agent begins");
+    let settings = Settings { concurrency: config.concurrency.clamp(1, 64), ..Settings::default() };
+    let stop = async move {
+        tokio::select! { _ = term.recv() => {}, _ = int.recv() => {}, () = closed => {} }
+    };
+    Agent::new(control_plane, hypervisor, settings).run(stop).await;
+    tracing::info!("the node agent has ended; its guests run on");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Resolves when standard input is at its end; never, if nobody asked for that. A thread of its own waits for it: a
+/// runtime would not end before the read does.
+fn stdin_closed(asked: bool) -> Result<impl Future<Output = ()> + Send> {
+    let (closed, heard) = tokio::sync::oneshot::channel::<()>();
+    if asked {
+        let wait = move || {
+            // whatever ends the reading means the same
+            let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+            drop(closed);
+        };
+        std::thread::Builder::new().name("stdin".to_owned()).spawn(wait).or_say(|| "the agent can't start a thread")?;
+        return Ok(futures_util::future::Either::Left(async move { drop(heard.await) }));
+    }
+    Ok(futures_util::future::Either::Right(std::future::pending()))
+}
+
+fn control_plane(config: &Config) -> Result<Arc<HttpControlPlane>> {
+    let session = HttpControlPlane::new(&config.url, config.node_id, Secret::new(config.credential()?));
+    session.map(Arc::new).or_say(|| "the configuration's url is not usable")
+}
+
+async fn probe(config: Config) -> Result<ExitCode> {
+    let libvirt = Arc::new(Connection::new(&config.libvirt_uri)?);
+    let version =
+        libvirt.with(|libvirt| libvirt.get_lib_version().or_say(|| "libvirt does not tell its version")).await?;
+    let accelerator = accelerator::decide(&libvirt, &config).await?;
+    println!(
+        "libvirt      {}.{}.{} on {}",
+        version / 1_000_000,
+        version / 1000 % 1000,
+        version % 1000,
+        config.libvirt_uri
+    );
+    println!("accelerator  {accelerator}");
+    println!("data         {}", config.data_dir.display());
+    println!("volumes      {}", config.pool().display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Lines for people on a terminal, JSON for machines elsewhere.
+fn log_to_standard_error() {
+    let filter = EnvFilter::try_from_env("CIRRO_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if std::io::stderr().is_terminal() {
+        log.init();
+    } else {
+        log.json().init();
+    }
+}

@@ -20,7 +20,7 @@ pub use request::RequestNote;
 pub use tx::Tx;
 
 use crate::db::{open::Url, pool::Pool, writer::Writer};
-use cirro_models::{Error, Result, Subject, sql::AnyConnection};
+use cirro_models::{Error, Result, Subject, feed::Position, sql::AnyConnection};
 use std::sync::Arc;
 
 pub(crate) use request::Recorded;
@@ -82,17 +82,39 @@ impl Database {
             }
         }
     }
+    /// Tells the database of a position that a reader holds: one that has not been written yet proves that the database
+    /// was put back to an earlier state, and begins a new epoch.
+    pub async fn notice(&self, by: &Subject, position: Position) -> Result<()> {
+        let feed = self.0.feed.clone();
+        let end = self.read(move |c| feed.end(c)).await?;
+        if position.epoch != end.epoch || position <= end {
+            return Ok(());
+        }
+        let feed = self.0.feed.clone();
+        self.write(by, None, move |tx| feed.notice(tx.connection(), position).map(drop)).await
+    }
     /// The change feed.
     pub fn feed(&self) -> &Feed {
         &self.0.feed
     }
 }
 
+/// Whether PostgreSQL has chosen this transaction as the one to be repeated.
+pub(crate) fn is_collision(error: &Error) -> bool {
+    use diesel::result::{DatabaseErrorKind as Kind, Error as E};
+    let Error::Internal { source } = error else { return false };
+    match source.downcast_ref::<E>() {
+        Some(E::DatabaseError(Kind::SerializationFailure, _)) => true,
+        Some(E::DatabaseError(_, info)) => info.message().contains("deadlock detected"),
+        _ => false,
+    }
+}
+
 /// What a caller sees of a database error; what the log sees is its source.
-pub(crate) fn database_error(error: diesel::result::Error) -> Error {
+pub fn database_error(error: diesel::result::Error) -> Error {
     use diesel::result::{DatabaseErrorKind as Kind, Error as E};
     match error {
-        E::DatabaseError(Kind::ClosedConnection | Kind::SerializationFailure, _) => {
+        E::DatabaseError(Kind::ClosedConnection, _) => {
             Error::unavailable("the database can't be reached just now: try again")
         }
         E::DatabaseError(_, ref info)

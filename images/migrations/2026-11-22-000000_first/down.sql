@@ -1,0 +1,2 @@
+DROP TABLE upload;
+DROP TABLE machineimage;

@@ -1,0 +1,7 @@
+//! What the service does without being asked.
+
+mod remove;
+mod tidy;
+
+pub(crate) use remove::remove;
+pub use tidy::{Tidied, tend, tidy};

@@ -1,0 +1,98 @@
+//! Putting in order what crashes leave: uploads that nobody carries on, images half removed, bytes of no image.
+
+use super::remove;
+use crate::transfer::{Lease, Transfers};
+use cirro_models::{
+    Error, Id, Model, Reach, Result,
+    images::{
+        MachineImage,
+        machine_image::{ImageStatus, MachineImageFilter},
+    },
+    sql::Table,
+};
+use cirro_server::{OwnerContext, db::database_error, owner::Running};
+use std::{collections::HashSet, time::Duration};
+use uuid::Uuid;
+
+/// How often it is looked for.
+const EVERY: Duration = Duration::from_mins(10);
+/// How old bytes of no image are when they are removed: younger ones may belong to a transaction that is not visible yet.
+const ORPHANED_FOR: Duration = Duration::from_hours(24);
+/// How many rows are read at once.
+const ROWS: i64 = 1000;
+
+/// What [`tidy`] put in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tidied {
+    /// Uploads that nobody carried on.
+    pub uploads: usize,
+    /// Images that were half removed.
+    pub images: usize,
+    /// Partial files of ended processes.
+    pub partials: u64,
+    /// Files that belonged to no image.
+    pub orphans: usize,
+}
+
+/// Puts in order at start, and then every ten minutes, for as long as it is polled.
+pub async fn tend(running: Running) {
+    let mut ticks = tokio::time::interval(EVERY);
+    let mut starting = true;
+    loop {
+        ticks.tick().await;
+        match tidy(&running, starting).await {
+            Ok(done) if done == Tidied::default() => {}
+            Ok(done) => tracing::info!(?done, "images were put in order"),
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "images could not be put in order; trying again later"
+                );
+            }
+        }
+        starting = false;
+    }
+}
+
+/// Puts in order once. `starting` says that this process has no upload under way yet.
+pub async fn tidy(running: &Running, starting: bool) -> Result<Tidied> {
+    let ctx = running.own_context();
+    let transfers = ctx.stores().part::<Transfers>()?;
+    // with a database of our own, nobody else can have an upload either
+    let all = starting && running.database().is_exclusive();
+    let uploads = ctx.write(move |tx| Lease::end_abandoned(tx, all)).await?;
+    let (going, known) = running.database().read(survey).await?;
+    let mut done = Tidied { uploads, ..Tidied::default() };
+    for id in going {
+        remove(&running.own_context(), &transfers, id).await?;
+        done.images += 1;
+    }
+    let swept = transfers.store.sweep(known).await.map_err(Error::internal)?;
+    done.partials = swept.partials_removed;
+    let old = |stored: std::time::SystemTime| stored.elapsed().is_ok_and(|age| age > ORPHANED_FOR);
+    for orphan in swept.orphans.iter().filter(|orphan| old(orphan.stored)) {
+        transfers.store.remove(orphan.image).await.map_err(Error::internal)?;
+        done.orphans += 1;
+    }
+    Ok(done)
+}
+
+/// The images that are half removed, and those whose bytes must stay.
+fn survey(c: &mut cirro_models::sql::AnyConnection) -> Result<(Vec<Id<MachineImage>>, HashSet<Uuid>)> {
+    let mut going = Vec::new();
+    let mut known: HashSet<Uuid> = Lease::images(c)?.into_iter().collect();
+    let mut after = None;
+    loop {
+        let filter = MachineImageFilter::default();
+        let page = MachineImage::page(c, &filter, &Reach::All, after, ROWS).map_err(database_error)?;
+        let Some(last) = page.last() else { return Ok((going, known)) };
+        after = Some(last.id());
+        for image in &page {
+            match image.status {
+                ImageStatus::Deleting => going.push(image.id),
+                ImageStatus::Awaiting => {}
+                _ => drop(known.insert(image.id.uuid())),
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Throw-away databases.
+
+use crate::db::{Database, Migrations};
+use cirro_models::Result;
+use diesel::{Connection, PgConnection, connection::SimpleConnection};
+
+/// The variable that names a PostgreSQL server on which databases may be created.
+const VARIABLE: &str = "CIRRO_TEST_POSTGRES";
+
+/// One of the two kinds of database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backend {
+    /// A file in a temporary folder.
+    Sqlite,
+    /// A new database on the server that `CIRRO_TEST_POSTGRES` names.
+    Postgres,
+}
+
+/// An empty database; it is removed when this is dropped.
+pub struct Scratch {
+    /// The database, with its tables.
+    pub database: Database,
+    /// What [`Database::open`] takes: to open it again, as another process would.
+    pub url: String,
+    _guard: Guard,
+}
+
+enum Guard {
+    Folder(#[allow(dead_code, reason = "dropping it removes the folder")] tempfile::TempDir),
+    Database { server: String, name: String },
+}
+
+impl Backend {
+    /// Both, for tests that hold on each.
+    pub const BOTH: [Self; 2] = [Self::Sqlite, Self::Postgres];
+
+    /// A new database with these tables.
+    pub async fn open(self, migrations: Migrations) -> Result<Scratch> {
+        let (url, guard) = match self {
+            Self::Sqlite => {
+                let folder = tempfile::tempdir().expect("a temporary folder can't be made: check TMPDIR");
+                (format!("sqlite:{}", folder.path().join("db").display()), Guard::Folder(folder))
+            }
+            Self::Postgres => {
+                let server = std::env::var(VARIABLE).unwrap_or_else(|_| {
+                    panic!(
+                        "{VARIABLE} is not set: run `deploy/postgres start DIR` and set it to the URL that this prints"
+                    )
+                });
+                let name = format!("cirro_test_{}", uuid::Uuid::now_v7().simple());
+                on_server(&server, &format!("CREATE DATABASE {name}"));
+                let base = server.rsplit_once('/').expect("the URL has no /database at its end").0.to_owned();
+                (format!("{base}/{name}"), Guard::Database { server, name })
+            }
+        };
+        let database = Database::open(&url, migrations).await?;
+        Ok(Scratch { database, url, _guard: guard })
+    }
+}
+
+fn on_server(server: &str, statement: &str) {
+    let mut connection = PgConnection::establish(server).expect("the PostgreSQL of the tests can't be reached");
+    connection.batch_execute(statement).expect("a test's database can't be made or removed");
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Self::Database { server, name } = self {
+            // a thread of the pool may still be connected
+            on_server(server, &format!("DROP DATABASE {name} WITH (FORCE)"));
+        }
+    }
+}
