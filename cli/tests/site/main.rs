@@ -144,7 +144,11 @@ fn a_login_goes_to_its_own_site_only() {
 fn a_given_token_is_not_used_in_another_project() {
     let alice = Alice::logged_in();
     alice.site.state().good.push("given".to_owned());
-    alice.site.add("project", json!({"name": "other"}));
+    alice.site.add(
+        "project",
+        json!({"name": "other", "max_instances": 1, "max_vcpus": 1, "max_memory_mib": 1, "max_volumes": 1,
+            "max_volume_gib": 1, "max_image_gib": 1}),
+    );
     let mut command = alice.command(&["--project", "other", "instance", "delete", "web1"]);
     command.env("CIRRO_URL", &alice.site.url).env("CIRRO_TOKEN", "given");
     let did = finish(command, "");
