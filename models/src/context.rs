@@ -67,14 +67,14 @@ impl Context {
         self
     }
     /// The same for a call to another owner in this process: its stores, and a batch of its own, because what one owner
-    /// may read is not what another may.
+    /// may read is not what another may. It has no key: a call that changes something is [`Self::keyed`] with
+    /// [`Self::next_key`].
     #[cfg(feature = "sql")]
     #[must_use]
     pub fn entering(&self, stores: Arc<Stores>) -> Self {
         let mut inner =
             Self::new(stores, self.subject.clone(), self.shared.token.clone(), self.shared.request_id.clone());
         inner.deadline = self.deadline;
-        inner.key = self.child_key().map(Into::into);
         inner
     }
     /// The same with the server's note of the request that is being answered.
@@ -123,6 +123,16 @@ impl Context {
     pub fn child_key(&self) -> Option<String> {
         let step = self.shared.steps.fetch_add(1, Ordering::Relaxed);
         self.key.as_ref().map(|key| format!("{key}/{step}"))
+    }
+    /// The key of the next mutating call that is made with this context: its own, as its caller said, or, once the server
+    /// is answering a request with it, one derived for each step, so that two steps never meet under one key.
+    pub fn next_key(&self) -> Option<String> {
+        if self.request.is_some() { self.child_key() } else { self.key().map(str::to_owned) }
+    }
+    /// The same for one call, with the key that it is made under.
+    #[must_use]
+    pub(crate) fn calling(&self, key: Option<String>) -> Self {
+        Self { key: key.map(Into::into), request: None, ..self.clone() }
     }
     /// How models are reached.
     pub fn stores(&self) -> &Arc<Stores> {

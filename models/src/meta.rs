@@ -1,8 +1,8 @@
 //! What every row carries beside its own fields.
 
 use crate::{error::Error, units::Generation};
-use chrono::{DateTime, Utc};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use chrono::{DateTime, Datelike, Utc};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{collections::BTreeMap, fmt};
 use utoipa::ToSchema;
 use utoipa::openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, schema::Type};
@@ -42,7 +42,12 @@ impl Serialize for Timestamp {
 }
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        DateTime::<Utc>::deserialize(deserializer).map(|t| Self::from_micros(t.timestamp_micros()))
+        let time = DateTime::<Utc>::deserialize(deserializer)?;
+        // RFC 3339 has four digits for the year; a database has little more
+        if !(1..=9999).contains(&time.year()) {
+            return Err(de::Error::custom("the time is out of range: give a year from 0001 to 9999"));
+        }
+        Ok(Self::from_micros(time.timestamp_micros()))
     }
 }
 impl utoipa::PartialSchema for Timestamp {
@@ -85,6 +90,16 @@ pub fn check_labels<'a>(labels: impl IntoIterator<Item = (&'a String, &'a str)>)
         return Err(Error::invalid("labels", format!("{count} labels are too many: use at most {MAX_LABELS}")));
     }
     Ok(())
+}
+
+/// Refuses a filter that names no label which a thing can have.
+pub fn check_label_filter(filter: &str) -> Result<(), Error> {
+    let refuse = |detail: String| Error::invalid("label", detail);
+    let (key, value) = filter.split_once('=').ok_or_else(|| refuse("give it as key=value".to_owned()))?;
+    check_labels([(&key.to_owned(), value)]).map_err(|error| match error {
+        Error::Invalid { detail, .. } => refuse(detail),
+        other => other,
+    })
 }
 
 /// What every row carries beside its own fields; flattened on the wire.

@@ -1,6 +1,10 @@
 //! Who may do what: roles, the permission table of a model, and how far a subject reaches into its rows.
 
-use crate::{Id, choice, identity::project::Project, subject::Subject};
+use crate::{
+    Id, choice,
+    identity::project::Project,
+    subject::{Principal, Subject},
+};
 use uuid::Uuid;
 
 choice! {
@@ -122,6 +126,9 @@ pub enum Reach {
 /// `node_field` says whether the model names the node that a row is assigned to: a node reads those and nothing else.
 pub fn reach(subject: &Subject, scope: Scope, rights: &Rights, operation: Operation, node_field: bool) -> Reach {
     let right = rights.of(operation);
+    if *subject.principal() == Principal::Bearer {
+        return Reach::Nothing;
+    }
     if subject.is_service() {
         return Reach::All;
     }
@@ -147,7 +154,9 @@ pub fn reach(subject: &Subject, scope: Scope, rights: &Rights, operation: Operat
     match (scope, held) {
         (Scope::Site, _) if needed == 0 => Reach::All,
         (Scope::Site, Some(_)) => Reach::All,
-        (Scope::Own, _) => subject.user().map_or(Reach::Nothing, |user| Reach::Own(user.uuid())),
+        (Scope::Own, held) if needed == 0 || held.is_some() => {
+            subject.user().map_or(Reach::Nothing, |user| Reach::Own(user.uuid()))
+        }
         (Scope::ProjectOrPublic, Some(project)) if public => Reach::ProjectOrPublic(project),
         (Scope::ProjectOrPublic, None) if public => Reach::Public,
         (Scope::Project | Scope::ProjectOrPublic, Some(project)) => Reach::Project(project),

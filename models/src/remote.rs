@@ -97,6 +97,9 @@ impl<M: Model> Remote<M> {
         if_match: Option<Generation>,
     ) -> Result<Answer> {
         ctx.remaining()?;
+        // reads take no step, so that a cached or a coalesced one does not move the keys of what follows
+        let reads = method == "GET" || path.ends_with("/batch");
+        let ctx = &ctx.calling(if reads { None } else { ctx.next_key() });
         self.transport.send(ctx, Call { service: M::SERVICE, method, path, body, if_match }).await
     }
 }

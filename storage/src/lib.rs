@@ -7,6 +7,7 @@
 //! * [`tasks`]: taking disks away from instances that are gone.
 
 mod controllers;
+pub mod defaults;
 mod placement;
 mod records;
 mod reported;

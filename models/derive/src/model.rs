@@ -47,10 +47,7 @@ pub(crate) fn expand(model: &Declaration) -> TokenStream {
             }
             fn check_filter(given: &#filter) -> ::cirro_models::Result<()> {
                 #check_filter
-                match &given.label {
-                    Some(label) if !label.contains('=') => Err(::cirro_models::Error::invalid("label", "give it as key=value")),
-                    _ => Ok(()),
-                }
+                given.label.as_deref().map_or(Ok(()), ::cirro_models::meta::check_label_filter)
             }
             fn labels_of(new: &#new) -> ::cirro_models::Labels { new.labels.clone() }
             fn label_patch(patch: &#patch) -> &::cirro_models::__private::PartialMeta { &patch.labels }

@@ -51,7 +51,9 @@ pub(crate) fn expand(model: &Declaration) -> TokenStream {
                 use ::cirro_models::sql::{self, AnyConnection, Column as _, MultiBackend};
 
                 use ::cirro_models::sql::label::label;
-                diesel::allow_tables_to_appear_in_same_query!(#rows, label);
+                // what `allow_tables_to_appear_in_same_query!` writes, without the parts that only the crate of `label` may
+                impl diesel::query_source::TableNotEqual<label::table> for #rows::table {}
+                impl diesel::query_source::TableNotEqual<#rows::table> for label::table {}
 
                 type Row = (#(#stored,)*);
 

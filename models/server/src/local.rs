@@ -4,6 +4,7 @@
 use crate::{
     controller::Controller,
     db::{Database, Recorded, RequestNote, open_once},
+    token::WANTED,
 };
 use async_trait::async_trait;
 use cirro_models::{
@@ -14,6 +15,7 @@ use cirro_models::{
     model::Seed,
     permission::Operation,
     sql::Table,
+    subject::Principal,
     units::Generation,
 };
 use serde::Serialize;
@@ -37,19 +39,27 @@ impl<M: Table> Local<M> {
     }
     /// The reach of an operation on rows that exist; a row that can be read but not changed is 403, not 404.
     fn require(ctx: &Context, row: &M, operation: Operation) -> Result<()> {
-        if row.within(&M::reach(ctx.subject(), operation)) {
-            return Ok(());
-        }
+        if row.within(&M::reach(ctx.subject(), operation)) { Ok(()) } else { Err(Self::refusal(operation)) }
+    }
+    fn refusal(operation: Operation) -> Error {
         let right = format!("{:?}", M::RIGHTS.of(operation)).to_lowercase();
         let what = format!("{operation:?}").to_lowercase();
-        Err(Error::forbidden(match right.as_str() {
+        Error::forbidden(match right.as_str() {
             "nobody" => format!("a {} can't be {what}d by callers", M::PATH),
             "anyone" => format!("this {} belongs to somebody else: only they or an operator may {what} it", M::PATH),
             _ => format!(
                 "to {what} a {} takes the role {right} where it belongs: ask somebody who may grant it",
                 M::PATH
             ),
-        }))
+        })
+    }
+    /// Somebody who is known, in time: what a call meets in every store.
+    fn admit(ctx: &Context) -> Result<()> {
+        ctx.remaining()?;
+        if *ctx.subject().principal() == Principal::Bearer {
+            return Err(Error::unauthenticated(WANTED));
+        }
+        Ok(())
     }
     async fn read_one(&self, ctx: &Context, id: Id<M>) -> Result<M> {
         let reach = M::reach(ctx.subject(), Operation::Read);
@@ -66,19 +76,35 @@ impl<M: Table> Local<M> {
     ) -> Result<T> {
         let note = Arc::new(note);
         if let Some(recorded) = self.recorded(&note).await? {
+            self.may_still(ctx, &recorded, &note).await?;
             return replay(&recorded, &note);
         }
-        let outcome = run(ctx.clone().answering(note.clone())).await;
-        match outcome {
-            // a racing request with the same key may have won; then its answer is ours
-            Err(error @ (Error::Conflict { .. } | Error::Quota { .. } | Error::NotFound { .. })) if note.has_key() => {
-                match self.recorded(&note).await? {
-                    Some(recorded) => replay(&recorded, &note),
-                    None => Err(error),
+        match run(ctx.clone().answering(note.clone())).await {
+            // a racing request with the same key may have won, and be the reason; then its answer is ours
+            Err(error) if note.has_key() => match self.recorded(&note).await? {
+                Some(recorded) => {
+                    self.may_still(ctx, &recorded, &note).await?;
+                    replay(&recorded, &note)
                 }
-            }
-            other => other,
+                None => Err(error),
+            },
+            outcome => outcome,
         }
+    }
+    /// Whether the caller may do now what was done then: rights may have been taken away since. A row that has gone
+    /// meanwhile is judged as it was.
+    async fn may_still(&self, ctx: &Context, recorded: &Recorded, note: &RequestNote) -> Result<()> {
+        let operation = match note.operation() {
+            "create" => Operation::Create,
+            "delete" => Operation::Delete,
+            _ => Operation::Update,
+        };
+        let (then, _) = answer::<M>(recorded)?;
+        let row = self.controller.get_many(ctx, &[then.id()]).await?.pop().unwrap_or(then);
+        if !row.within(&M::reach(ctx.subject(), Operation::Read)) {
+            return Err(Self::not_found(row.id()));
+        }
+        Self::require(ctx, &row, operation)
     }
     async fn recorded(&self, note: &Arc<RequestNote>) -> Result<Option<Recorded>> {
         if !note.has_key() {
@@ -101,11 +127,7 @@ impl<M: Table> Local<M> {
             meta: Meta::created(ctx.subject().principal()),
         };
         if reach == Reach::Nothing {
-            let right = format!("{:?}", M::RIGHTS.create).to_lowercase();
-            return Err(Error::forbidden(format!(
-                "to create a {} takes the role {right}: ask somebody who may grant it",
-                M::PATH
-            )));
+            return Err(Self::refusal(Operation::Create));
         }
         let draft = M::build(new, seed)?;
         Self::require(ctx, &draft, Operation::Create)?;
@@ -115,6 +137,28 @@ impl<M: Table> Local<M> {
         let current = self.read_one(&ctx, id).await?;
         Self::require(&ctx, &current, Operation::Update)?;
         self.controller.update(&ctx, current, patch, version).await
+    }
+    async fn put(&self, ctx: Context, id: Id<M>, whole: Map<String, Value>, version: Option<Generation>) -> Result<M> {
+        let current = self.read_one(&ctx, id).await?;
+        Self::require(&ctx, &current, Operation::Update)?;
+        let differences = differences(&current, whole)?;
+        let version = version.or(differences.version);
+        if let Some(field) = differences.refused
+            && version.is_none_or(|version| version == current.meta().version)
+        {
+            return Err(Error::invalid(field, "this field can't be changed by callers: leave it out, or as it is"));
+        }
+        if differences.patch.is_empty() {
+            return Ok(current);
+        }
+        let version = version.ok_or_else(|| {
+            Error::invalid("version", "say which version you have changed: in `version`, or in the If-Match header")
+        })?;
+        let patch = Value::Object(differences.patch);
+        let patch: M::Patch = serde_path_to_error::deserialize(patch)
+            .map_err(|error| Error::invalid(error.path().to_string(), error.inner().to_string()))?;
+        M::check_patch(&patch)?;
+        self.controller.update(&ctx, current, patch, Some(version)).await
     }
 }
 
@@ -139,12 +183,12 @@ fn replay_created<M: Model>(recorded: &Recorded, note: &RequestNote) -> Result<C
 #[async_trait]
 impl<M: Table> Store<M> for Local<M> {
     async fn get(&self, ctx: &Context, id: Id<M>) -> Result<M> {
-        ctx.remaining()?;
+        Self::admit(ctx)?;
         self.read_one(ctx, id).await
     }
 
     async fn get_many(&self, ctx: &Context, ids: &[Id<M>]) -> Result<Vec<M>> {
-        ctx.remaining()?;
+        Self::admit(ctx)?;
         if ids.len() > usize::try_from(Page::MAX).unwrap_or(0) {
             return Err(Error::invalid(
                 "ids",
@@ -159,13 +203,14 @@ impl<M: Table> Store<M> for Local<M> {
     }
 
     async fn list(&self, ctx: &Context, filter: &M::Filter, page: &Page) -> Result<Listing<M>> {
-        ctx.remaining()?;
+        Self::admit(ctx)?;
         M::check_filter(filter)?;
         let reach = M::reach(ctx.subject(), Operation::Read);
         self.controller.list(ctx, filter, reach, page).await
     }
 
     async fn create(&self, ctx: &Context, new: M::New) -> Result<Created<M>> {
+        Self::admit(ctx)?;
         M::check_new(&new)?;
         let draft = Self::draft(ctx, new.clone())?;
         let note = Self::note(ctx, "create", "", &new)?;
@@ -174,6 +219,7 @@ impl<M: Table> Store<M> for Local<M> {
     }
 
     async fn update(&self, ctx: &Context, id: Id<M>, patch: M::Patch, version: Option<Generation>) -> Result<M> {
+        Self::admit(ctx)?;
         M::check_patch(&patch)?;
         let note = Self::note(ctx, "update", &id.to_string(), &patch)?;
         let replay = |recorded: &Recorded, _: &RequestNote| answer(recorded).map(|(model, _)| model);
@@ -187,21 +233,15 @@ impl<M: Table> Store<M> for Local<M> {
         whole: Map<String, Value>,
         version: Option<Generation>,
     ) -> Result<M> {
-        let current = self.read_one(ctx, id).await?;
-        let (patch, given) = differences(&current, whole)?;
-        if patch.is_empty() {
-            Self::require(ctx, &current, Operation::Update)?;
-            return Ok(current);
-        }
-        let version = version.or(given).ok_or_else(|| {
-            Error::invalid("version", "say which version you have changed: in `version`, or in the If-Match header")
-        })?;
-        let patch: M::Patch =
-            serde_json::from_value(Value::Object(patch)).map_err(|e| Error::invalid("body", e.to_string()))?;
-        self.update(ctx, id, patch, Some(version)).await
+        Self::admit(ctx)?;
+        // the note is of what was sent: the differences are others once they have been applied
+        let note = Self::note(ctx, "update", &format!("whole {id}"), &whole)?;
+        let replay = |recorded: &Recorded, _: &RequestNote| answer(recorded).map(|(model, _)| model);
+        self.once(ctx, note, replay, |ctx| async move { self.put(ctx, id, whole, version).await }).await
     }
 
     async fn delete(&self, ctx: &Context, id: Id<M>) -> Result<Deleted<M>> {
+        Self::admit(ctx)?;
         let note = Self::note(ctx, "delete", &id.to_string(), &())?;
         let replay = |recorded: &Recorded, _: &RequestNote| match recorded.status {
             204 => Ok(Deleted::Gone),
@@ -216,6 +256,7 @@ impl<M: Table> Store<M> for Local<M> {
     }
 
     async fn watch(&self, ctx: &Context, after: Option<Position>, wait: Duration) -> Result<Changes> {
+        Self::admit(ctx)?;
         crate::db::Feed::watch::<M>(&self.database, ctx, after, wait).await
     }
 
@@ -224,38 +265,42 @@ impl<M: Table> Store<M> for Local<M> {
     }
 }
 
-/// What a whole row changes: the patch of the fields that differ, and the version it stands on. A field that callers
-/// may not write, or that does not exist, is refused by name.
-fn differences<M: Model>(current: &M, whole: Map<String, Value>) -> Result<(Map<String, Value>, Option<Generation>)> {
+/// How a whole row differs from the stored one.
+#[derive(Default)]
+struct Differences {
+    /// What callers may change.
+    patch: Map<String, Value>,
+    /// A field that they may not. Under an older version this is no attempt: the service has changed it since.
+    refused: Option<String>,
+    /// The version that the row stands on.
+    version: Option<Generation>,
+}
+
+/// What a whole row changes. A field that does not exist is refused by name.
+fn differences<M: Model>(current: &M, whole: Map<String, Value>) -> Result<Differences> {
     let Value::Object(stored) = serde_json::to_value(current).map_err(Error::internal)? else {
         return Err(Error::internal("a model is no JSON object"));
     };
-    let mut patch = Map::new();
-    let mut version = None;
+    let mut found = Differences::default();
     for (field, value) in whole {
-        let before = stored.get(&field).unwrap_or(&Value::Null);
+        let info = M::FIELDS.iter().find(|info| info.name == field);
+        let before = stored.get(&field);
         if field == "version" {
-            version =
-                Some(serde_json::from_value(value).map_err(|error| Error::invalid("version", error.to_string()))?);
-        } else if field == "links" || value == *before {
+            let given = serde_json::from_value(value).map_err(|error| Error::invalid("version", error.to_string()))?;
+            found.version = Some(given);
+        } else if info.is_none() && before.is_none() && field != "deleted_at" && field != "links" {
+            return Err(Error::invalid(&field, format!("a {} has no such field: leave it out", M::PATH)));
+        } else if field == "links" || value == *before.unwrap_or(&Value::Null) {
+            // not the row's own, or as it was
         } else if field == "labels" {
-            patch.insert(field, label_patch(before, &value));
+            found.patch.insert(field, label_patch(before.unwrap_or(&Value::Null), &value));
+        } else if info.is_some_and(|info| info.update) {
+            found.patch.insert(field, value);
         } else {
-            match M::FIELDS.iter().find(|info| info.name == field) {
-                Some(info) if info.update => drop(patch.insert(field, value)),
-                None if !stored.contains_key(&field) && field != "deleted_at" => {
-                    return Err(Error::invalid(&field, format!("a {} has no such field: leave it out", M::PATH)));
-                }
-                _ => {
-                    return Err(Error::invalid(
-                        &field,
-                        "this field can't be changed by callers: leave it out, or as it is",
-                    ));
-                }
-            }
+            found.refused.get_or_insert(field);
         }
     }
-    Ok((patch, version))
+    Ok(found)
 }
 
 /// The merge patch that turns these labels into those.

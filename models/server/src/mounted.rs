@@ -1,6 +1,7 @@
 //! The store of a model whose owner runs in this process: the call enters the owner's own store, with the checks that
 //! it would meet over HTTP, and without a socket.
 
+use crate::token::EXPIRED;
 use async_trait::async_trait;
 use cirro_models::{
     Context, Created, Deleted, Error, Id, Listing, Model, Page, Result, Store, Stores, Timestamp,
@@ -30,21 +31,26 @@ impl<M: Model> Mounted<M> {
         Self { door, model: PhantomData }
     }
 
-    /// Enters the owner: its stores, the caller's subject while its proof is good, and what is left of the deadline.
+    /// Enters the owner, to read or to change something there: its stores, the caller's subject while its proof is good, and what is left of the deadline.
     async fn enter<T, F: Future<Output = Result<T>> + Send>(
         &self,
         ctx: &Context,
+        changes: bool,
         call: impl FnOnce(Arc<dyn Store<M>>, Context) -> F + Send,
     ) -> Result<T> {
         let remaining = ctx.remaining()?;
         if ctx.subject().expires_at().is_some_and(|end| end <= Timestamp::now()) {
-            return Err(Error::unauthenticated("the token has expired: log in again"));
+            return Err(Error::unauthenticated(EXPIRED));
         }
         let stores = self
             .door
             .get()
             .ok_or_else(|| Error::unavailable(format!("{} is starting: try again", M::SERVICE.name())))?;
-        let inside = ctx.entering(stores.clone());
+        let mut inside = ctx.entering(stores.clone());
+        // reads take no step, so that a coalesced one does not move the keys of what follows
+        if changes && let Some(key) = ctx.next_key() {
+            inside = inside.keyed(key);
+        }
         let call = call(stores.of::<M>()?, inside);
         match tokio::time::timeout(remaining, call).await {
             Ok(Err(error @ Error::Internal { .. })) => {
@@ -67,19 +73,19 @@ impl<M: Model> Mounted<M> {
 #[async_trait]
 impl<M: Model> Store<M> for Mounted<M> {
     async fn get(&self, ctx: &Context, id: Id<M>) -> Result<M> {
-        self.enter(ctx, |store, ctx| async move { store.get(&ctx, id).await }).await
+        self.enter(ctx, false, |store, ctx| async move { store.get(&ctx, id).await }).await
     }
     async fn get_many(&self, ctx: &Context, ids: &[Id<M>]) -> Result<Vec<M>> {
-        self.enter(ctx, |store, ctx| async move { store.get_many(&ctx, ids).await }).await
+        self.enter(ctx, false, |store, ctx| async move { store.get_many(&ctx, ids).await }).await
     }
     async fn list(&self, ctx: &Context, filter: &M::Filter, page: &Page) -> Result<Listing<M>> {
-        self.enter(ctx, |store, ctx| async move { store.list(&ctx, filter, page).await }).await
+        self.enter(ctx, false, |store, ctx| async move { store.list(&ctx, filter, page).await }).await
     }
     async fn create(&self, ctx: &Context, new: M::New) -> Result<Created<M>> {
-        self.enter(ctx, |store, ctx| async move { store.create(&ctx, new).await }).await
+        self.enter(ctx, true, |store, ctx| async move { store.create(&ctx, new).await }).await
     }
     async fn update(&self, ctx: &Context, id: Id<M>, patch: M::Patch, version: Option<Generation>) -> Result<M> {
-        self.enter(ctx, |store, ctx| async move { store.update(&ctx, id, patch, version).await }).await
+        self.enter(ctx, true, |store, ctx| async move { store.update(&ctx, id, patch, version).await }).await
     }
     async fn save(
         &self,
@@ -88,13 +94,13 @@ impl<M: Model> Store<M> for Mounted<M> {
         whole: Map<String, Value>,
         version: Option<Generation>,
     ) -> Result<M> {
-        self.enter(ctx, |store, ctx| async move { store.save(&ctx, id, whole, version).await }).await
+        self.enter(ctx, true, |store, ctx| async move { store.save(&ctx, id, whole, version).await }).await
     }
     async fn delete(&self, ctx: &Context, id: Id<M>) -> Result<Deleted<M>> {
-        self.enter(ctx, |store, ctx| async move { store.delete(&ctx, id).await }).await
+        self.enter(ctx, true, |store, ctx| async move { store.delete(&ctx, id).await }).await
     }
     async fn watch(&self, ctx: &Context, after: Option<Position>, wait: Duration) -> Result<Changes> {
-        self.enter(ctx, |store, ctx| async move { store.watch(&ctx, after, wait).await }).await
+        self.enter(ctx, false, |store, ctx| async move { store.watch(&ctx, after, wait).await }).await
     }
     fn is_far(&self) -> bool {
         true

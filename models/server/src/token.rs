@@ -19,6 +19,12 @@ const REMEMBERED: usize = 10_000;
 /// Longer tokens are not looked at.
 const LONGEST: usize = 4096;
 
+/// What the bearer of a token is told when its time is over.
+pub(crate) const EXPIRED: &str = "the token has expired: log in again, or get a new token with POST /identity/v1/token";
+/// What a caller is told who shows no token.
+pub(crate) const WANTED: &str =
+    "this takes a token: send `Authorization: Bearer …`, got with `cirro token` or POST /identity/v1/token";
+
 /// What a token says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Claims {
@@ -158,7 +164,7 @@ impl Verifier {
         let now = Timestamp::now().micros();
         if claims.exp.saturating_mul(1_000_000) <= now {
             self.remembered.write().remove(token);
-            return refuse("the token has expired: log in again, or get a new token with POST /identity/v1/token");
+            return refuse(EXPIRED);
         }
         if claims.iat_us > now + 60_000_000 {
             return refuse(

@@ -151,6 +151,8 @@ impl Feed {
 const LOOK: std::time::Duration = std::time::Duration::from_millis(500);
 /// The most entries of one answer.
 const ENTRIES: i64 = 500;
+/// How much of a reader's time is left to bring it the answer, at most.
+const TO_ANSWER: std::time::Duration = std::time::Duration::from_secs(2);
 /// The longest wait of one answer.
 const LONGEST: std::time::Duration = std::time::Duration::from_secs(60);
 
@@ -164,7 +166,9 @@ impl Feed {
     ) -> Result<cirro_models::feed::Changes> {
         let feed = database.feed().clone();
         let reach = M::reach(ctx.subject(), cirro_models::permission::Operation::Read);
-        let until = tokio::time::Instant::now() + wait.min(LONGEST).min(ctx.remaining()?);
+        // the answer needs some of the time too: what waits to the deadline is late in every store but this
+        let left = ctx.remaining()?;
+        let until = tokio::time::Instant::now() + wait.min(LONGEST).min(left - (left / 4).min(TO_ANSWER));
         let mut commits = feed.commits();
         let mut position = match after {
             Some(position) => position,

@@ -99,11 +99,22 @@ impl Database {
     }
 }
 
+/// Whether PostgreSQL has chosen this transaction as the one to be repeated.
+pub(crate) fn is_collision(error: &Error) -> bool {
+    use diesel::result::{DatabaseErrorKind as Kind, Error as E};
+    let Error::Internal { source } = error else { return false };
+    match source.downcast_ref::<E>() {
+        Some(E::DatabaseError(Kind::SerializationFailure, _)) => true,
+        Some(E::DatabaseError(_, info)) => info.message().contains("deadlock detected"),
+        _ => false,
+    }
+}
+
 /// What a caller sees of a database error; what the log sees is its source.
 pub fn database_error(error: diesel::result::Error) -> Error {
     use diesel::result::{DatabaseErrorKind as Kind, Error as E};
     match error {
-        E::DatabaseError(Kind::ClosedConnection | Kind::SerializationFailure, _) => {
+        E::DatabaseError(Kind::ClosedConnection, _) => {
             Error::unavailable("the database can't be reached just now: try again")
         }
         E::DatabaseError(_, ref info)

@@ -4,7 +4,12 @@ use crate::db::open::Url;
 use cirro_models::{Error, Result, sql::AnyConnection};
 use diesel::r2d2::R2D2Connection;
 use parking_lot::Mutex;
-use std::{sync::Arc, thread, time::Duration};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
 use tokio::sync::{mpsc, oneshot};
 
 /// How many queries may wait; more are refused, so that a slow database shows as a clear answer.
@@ -38,7 +43,8 @@ impl Pool {
         let (answer, answered) = oneshot::channel();
         let query: Query = Box::new(move |c| {
             // nobody may wait any longer: then the answer is dropped
-            let _ = answer.send(query(c));
+            let outcome = catch_unwind(AssertUnwindSafe(|| query(c)));
+            let _ = answer.send(outcome.unwrap_or_else(|_| Err(Error::internal("a query panicked"))));
         });
         if self.0.send_timeout(query, PATIENCE).await.is_err() {
             return Err(Error::unavailable("the database is overloaded: try again in a moment"));

@@ -6,7 +6,10 @@ use cirro_models::{
     identity::Project,
     sql::{AnyConnection, GuidValue},
 };
-use diesel::prelude::*;
+use diesel::{
+    prelude::*,
+    result::{DatabaseErrorKind, Error as DieselError},
+};
 use openssl::sha::Sha256;
 use std::sync::atomic::{AtomicBool, Ordering};
 use uuid::Uuid;
@@ -44,12 +47,15 @@ fn hash(parts: &[&[u8]]) -> [u8; 32] {
 }
 
 impl RequestNote {
-    /// The note of a request on `target`, such as a row's id, with this body.
+    /// The note of a request on `target`, such as a row's id, with this body. What a controller asks for in its turn is a
+    /// step of the request that it answers, with a key of its own.
     pub fn new(ctx: &Context, operation: &'static str, model: &'static str, target: &str, body: &[u8]) -> Self {
+        let key = ctx.next_key();
+        let key = key.as_deref();
         let principal = ctx.subject().principal().to_string();
         let project = ctx.subject().project();
         let scope = project.map(|id| id.to_string()).unwrap_or_default();
-        let key_hash = ctx.key().map(|key| {
+        let key_hash = key.map(|key| {
             hash(&[
                 principal.as_bytes(),
                 scope.as_bytes(),
@@ -67,8 +73,9 @@ impl RequestNote {
             model,
             request_id: ctx.request_id().to_owned(),
             key_hash,
-            body_hash: hash(&[body]),
-            seal: ctx.key().map(|key| hash(&[b"seal", key.as_bytes()])),
+            // hashed with the key, which is kept nowhere: a body may hold a password that is easily guessed
+            body_hash: key.map_or([0; 32], |key| hash(&[b"body", key.as_bytes(), body])),
+            seal: key.map(|key| hash(&[b"seal", key.as_bytes()])),
             recorded: AtomicBool::new(false),
         }
     }
@@ -99,6 +106,8 @@ impl RequestNote {
         }
     }
     /// Writes the note into the transaction of its effect. `Ok(false)` when another request with the same key was first.
+    ///
+    /// The key goes with the answer: what was only begun can be begun again.
     pub(crate) fn record(
         &self,
         c: &mut AnyConnection,
@@ -106,12 +115,20 @@ impl RequestNote {
         status: i64,
         answer: Option<String>,
     ) -> Result<bool> {
+        let key_hash = self.key_hash.filter(|_| answer.is_some()).map(|key| key.to_vec());
         if self.recorded.load(Ordering::Acquire) {
-            diesel::update(request::table.find(GuidValue(self.id)))
-                .set((request::status.eq(status), request::answer.eq(answer)))
-                .execute(c)
-                .map_err(database_error)?;
-            return Ok(true);
+            if answer.is_none() {
+                return Ok(true);
+            }
+            let completed = diesel::update(request::table.find(GuidValue(self.id)))
+                .set((
+                    request::status.eq(status),
+                    request::answer.eq(answer),
+                    request::key_hash.eq(key_hash),
+                    request::subject_id.eq(subject.map(GuidValue)),
+                ))
+                .execute(c);
+            return first(completed);
         }
         let inserted = diesel::insert_into(request::table)
             .values((
@@ -123,22 +140,25 @@ impl RequestNote {
                 request::model.eq(self.model),
                 request::subject_id.eq(subject.map(GuidValue)),
                 request::request_id.eq(&self.request_id),
-                request::key_hash.eq(self.key_hash.map(|key| key.to_vec())),
+                request::key_hash.eq(key_hash),
                 request::body_hash.eq(self.body_hash.to_vec()),
                 request::status.eq(status),
                 request::answer.eq(answer),
             ))
             .execute(c);
-        match inserted {
-            Ok(_) => Ok(true),
-            Err(diesel::result::Error::DatabaseError(diesel::result::DatabaseErrorKind::UniqueViolation, _)) => {
-                Ok(false)
-            }
-            Err(error) => Err(database_error(error)),
-        }
+        first(inserted)
     }
     /// Remembers that the note is committed, so that a later write of the same request only completes it.
     pub(crate) fn committed(&self) {
         self.recorded.store(true, Ordering::Release);
+    }
+}
+
+/// Whether a note was the first with its key.
+fn first(written: QueryResult<usize>) -> Result<bool> {
+    match written {
+        Ok(_) => Ok(true),
+        Err(DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) => Ok(false),
+        Err(error) => Err(database_error(error)),
     }
 }

@@ -6,10 +6,11 @@ use cirro_models::{
     Error, Generation, Id, Model, Reach, Result, Timestamp,
     feed::ChangeKind,
     identity::Secret,
+    meta::check_labels,
     model::Applied,
     sql::{AnyConnection, GuidValue, Table, label},
 };
-use diesel::prelude::*;
+use diesel::{prelude::*, result::Error as DieselError};
 use serde_json::{Map, Value};
 
 /// A transaction. Every row written through it gets its feed entry and its labels' index, and, if it is what the
@@ -25,15 +26,38 @@ pub struct Tx<'c> {
     /// Another request with the same key has won; its answer counts.
     pub(crate) duplicate: bool,
     pub(crate) wrote: bool,
+    /// The database has refused a statement: PostgreSQL takes no other one after it.
+    failed: bool,
 }
 
 impl<'c> Tx<'c> {
     pub(crate) fn new(connection: &'c mut AnyConnection, by: &'c str, note: Option<&'c RequestNote>) -> Self {
-        Self { connection, by, note, answer: None, once: Map::new(), lost_race: false, duplicate: false, wrote: false }
+        Self {
+            connection,
+            by,
+            note,
+            answer: None,
+            once: Map::new(),
+            lost_race: false,
+            duplicate: false,
+            wrote: false,
+            failed: false,
+        }
     }
     /// The connection, for joins and records of the owner's own.
     pub fn connection(&mut self) -> &mut AnyConnection {
         self.connection
+    }
+    /// Runs a statement. On neither database can a closure go on after one that was refused: see [`Self::finish`].
+    fn run<T>(
+        &mut self,
+        statement: impl FnOnce(&mut AnyConnection) -> QueryResult<T>,
+        refuse: impl FnOnce(DieselError) -> Error,
+    ) -> Result<T> {
+        statement(self.connection).map_err(|error| {
+            self.failed = true;
+            refuse(error)
+        })
     }
     /// Who writes, as in `created_by`.
     pub fn by(&self) -> &str {
@@ -45,11 +69,11 @@ impl<'c> Tx<'c> {
     }
     /// The row, if there is one.
     pub fn find<M: Table>(&mut self, id: Id<M>) -> Result<Option<M>> {
-        M::select(self.connection, &[id]).map(|mut rows| rows.pop()).map_err(database_error)
+        self.run(|c| M::select(c, &[id]), database_error).map(|mut rows| rows.pop())
     }
     /// All rows that meet the filter, at most `limit`, whoever's they are.
     pub fn list<M: Table>(&mut self, filter: &M::Filter, limit: i64) -> Result<Vec<M>> {
-        M::page(self.connection, filter, &Reach::All, None, limit).map_err(database_error)
+        self.run(|c| M::page(c, filter, &Reach::All, None, limit), database_error)
     }
     /// Adds a row.
     pub fn insert<M: Table>(&mut self, row: &M) -> Result<()> {
@@ -57,10 +81,10 @@ impl<'c> Tx<'c> {
     }
     /// Adds rows, in as few statements as the database allows.
     pub fn insert_all<M: Table>(&mut self, rows: &[M]) -> Result<()> {
-        M::insert(self.connection, rows).map_err(|error| refused::<M>(error))?;
+        self.run(|c| M::insert(c, rows), refused::<M>)?;
         for row in rows {
             if !row.meta().labels.is_empty() {
-                label::put(self.connection, M::PATH, row.id().uuid(), &row.meta().labels).map_err(database_error)?;
+                self.run(|c| label::put(c, M::PATH, row.id().uuid(), &row.meta().labels), database_error)?;
             }
             self.announce(row, ChangeKind::Created)?;
             self.answers("create", row, if M::ACCEPTED { 202 } else { 201 })?;
@@ -94,6 +118,8 @@ impl<'c> Tx<'c> {
         }
         then(&mut row, applied)?;
         if row != stored {
+            // a patch that is small enough may still add one label too many
+            check_labels(row.meta().labels.iter().map(|(key, value)| (key, value.as_str())))?;
             if row.meta().version == stored.meta().version {
                 row.meta_mut().touch();
             }
@@ -133,27 +159,28 @@ impl<'c> Tx<'c> {
     /// Removes a row.
     pub fn remove<M: Table>(&mut self, row: &M) -> Result<()> {
         let id = row.id();
-        if M::remove(self.connection, id).map_err(|error| refused::<M>(error))? == 0 {
+        if self.run(|c| M::remove(c, id), refused::<M>)? == 0 {
             self.lost_race = true;
             return Err(Error::not_found(M::PATH, id));
         }
-        label::clear(self.connection, M::PATH, id.uuid()).map_err(database_error)?;
+        self.run(|c| label::clear(c, M::PATH, id.uuid()), database_error)?;
         self.announce(row, ChangeKind::Deleted)?;
         if self.is_about::<M>("delete", id) {
-            self.answer = Some((id.uuid(), 204, None));
+            // the row as it was: who repeats the request is judged by it
+            self.answer = Some((id.uuid(), 204, Some(serde_json::to_value(row).map_err(Error::internal)?)));
         }
         Ok(())
     }
     /// Lets no other transaction that asks for the same lock run before this one ends. On SQLite none ever does.
     pub fn exclusive(&mut self, lock: i64) -> Result<()> {
-        match self.connection {
+        let statement = |c: &mut AnyConnection| match c {
             AnyConnection::Sqlite(_) => Ok(()),
             AnyConnection::Pg(c) => diesel::sql_query("SELECT pg_advisory_xact_lock($1)")
                 .bind::<diesel::sql_types::BigInt, _>(lock)
                 .execute(c)
-                .map(drop)
-                .map_err(database_error),
-        }
+                .map(drop),
+        };
+        self.run(statement, database_error)
     }
     /// Tells a secret with the answer of this request, this one time.
     pub fn tell_once(&mut self, field: &str, secret: &Secret) {
@@ -161,29 +188,26 @@ impl<'c> Tx<'c> {
     }
 
     fn put<M: Table>(&mut self, stored: &M, row: &M) -> Result<()> {
-        if M::replace(self.connection, row, stored.meta().version).map_err(|error| refused::<M>(error))? == 0 {
+        if self.run(|c| M::replace(c, row, stored.meta().version), refused::<M>)? == 0 {
             self.lost_race = true;
             return Err(Error::conflict(format!("{} {} was changed at the same moment: try again", M::PATH, row.id())));
         }
         if row.meta().labels != stored.meta().labels {
-            label::put(self.connection, M::PATH, row.id().uuid(), &row.meta().labels).map_err(database_error)?;
+            self.run(|c| label::put(c, M::PATH, row.id().uuid(), &row.meta().labels), database_error)?;
         }
         self.announce(row, ChangeKind::Updated)
     }
     fn announce<M: Model>(&mut self, row: &M, kind: ChangeKind) -> Result<()> {
         self.wrote = true;
-        diesel::insert_into(change::table)
-            .values((
-                change::model.eq(M::PATH),
-                change::id.eq(GuidValue(row.id().uuid())),
-                change::version.eq(row.meta().version.get()),
-                change::project_id.eq(row.project().map(|id| GuidValue(id.uuid()))),
-                change::kind.eq(kind.to_string()),
-                change::at.eq(Timestamp::now().micros()),
-            ))
-            .execute(self.connection)
-            .map_err(database_error)?;
-        Ok(())
+        let entry = diesel::insert_into(change::table).values((
+            change::model.eq(M::PATH),
+            change::id.eq(GuidValue(row.id().uuid())),
+            change::version.eq(row.meta().version.get()),
+            change::project_id.eq(row.project().map(|id| GuidValue(id.uuid()))),
+            change::kind.eq(kind.to_string()),
+            change::at.eq(Timestamp::now().micros()),
+        ));
+        self.run(|c| entry.execute(c), database_error).map(drop)
     }
     fn is_about<M: Model>(&self, operation: &str, id: Id<M>) -> bool {
         let same = |note: &RequestNote| note.model() == M::PATH && note.operation() == operation;
@@ -198,7 +222,13 @@ impl<'c> Tx<'c> {
         Ok(())
     }
     /// Records the note with what was answered; to be called last.
+    ///
+    /// A closure that dropped the error of a statement is refused: PostgreSQL has given its transaction up, and what
+    /// works on SQLite alone must not pass a test there.
     pub(crate) fn finish(&mut self) -> Result<()> {
+        if self.failed {
+            return Err(Error::internal("a change went on after the database had refused a statement of it"));
+        }
         let Some(note) = self.note else { return Ok(()) };
         if !self.wrote && self.answer.is_none() {
             return Ok(());

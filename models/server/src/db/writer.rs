@@ -1,10 +1,15 @@
 //! Writing. On SQLite one thread gathers what is waiting into one durable commit, each closure under a savepoint; on
 //! PostgreSQL each closure is a transaction of its own.
 
-use crate::db::{Feed, RequestNote, Tx, database_error};
+use crate::db::{Feed, RequestNote, Tx, database_error, is_collision};
 use cirro_models::{Error, Result, sql::AnyConnection};
 use diesel::connection::SimpleConnection;
-use std::{sync::Arc, thread, time::Duration};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
 use tokio::sync::{mpsc, oneshot};
 
 /// How many writes may wait for the writer.
@@ -32,13 +37,14 @@ struct Job<T, F> {
 
 impl<T: Send, F: FnMut(&mut Tx<'_>) -> Result<T> + Send> Write for Job<T, F> {
     fn run(&mut self, c: &mut AnyConnection) -> bool {
-        let outcome = attempt(c, &self.by, self.note.as_deref(), &mut self.change).0;
+        let outcome = attempt(c, &self.by, self.note.as_deref(), &mut self.change).outcome;
         let good = outcome.is_ok();
         self.outcome = Some(outcome);
         good
     }
     fn tell(self: Box<Self>, committed: Result<()>) {
-        let outcome = self.outcome.unwrap_or_else(|| Err(Error::internal("a write was not run")));
+        let not_run = || Err(committed.clone().err().unwrap_or_else(|| Error::internal("a write was not run")));
+        let outcome = self.outcome.unwrap_or_else(not_run);
         if let (Ok(_), Ok(()), Some(note)) = (&outcome, &committed, &self.note) {
             note.committed();
         }
@@ -47,16 +53,25 @@ impl<T: Send, F: FnMut(&mut Tx<'_>) -> Result<T> + Send> Write for Job<T, F> {
     }
 }
 
-/// One run of a closure; says also whether it lost a race.
+/// What came of one run of a closure.
+struct Run<T> {
+    outcome: Result<T>,
+    lost_race: bool,
+    wrote: bool,
+}
+
+/// One run of a closure. One that panics has failed like any other: the thread lives on.
 fn attempt<T>(
     c: &mut AnyConnection,
     by: &str,
     note: Option<&RequestNote>,
     change: &mut impl FnMut(&mut Tx<'_>) -> Result<T>,
-) -> (Result<T>, bool, bool) {
+) -> Run<T> {
     let mut tx = Tx::new(c, by, note);
-    let outcome = change(&mut tx).and_then(|value| tx.finish().map(|()| value));
-    (outcome, tx.lost_race, tx.wrote)
+    let outcome = catch_unwind(AssertUnwindSafe(|| change(&mut tx).and_then(|value| tx.finish().map(|()| value))))
+        .unwrap_or_else(|_| Err(Error::internal("a change panicked")));
+    let lost_race = tx.lost_race || outcome.as_ref().is_err_and(is_collision);
+    Run { outcome, lost_race, wrote: tx.wrote }
 }
 
 /// The writer of a SQLite database; it ends when dropped.
@@ -129,21 +144,28 @@ pub(crate) fn in_transaction<T>(
     loop {
         attempts += 1;
         c.batch_execute("BEGIN").map_err(database_error)?;
-        let (outcome, lost_race, wrote) = attempt(c, by, note, &mut change);
-        let end = if outcome.is_ok() { "COMMIT" } else { "ROLLBACK" };
-        let ended = c.batch_execute(end).map_err(database_error);
-        match (outcome, ended) {
-            (Ok(value), Ok(())) => {
+        let run = attempt(c, by, note, &mut change);
+        // COMMIT answers success even where it rolls back; after a refused statement the SELECT does not
+        let commit = |value| c.batch_execute("SELECT 1; COMMIT").map(|()| value).map_err(database_error);
+        match run.outcome.and_then(commit) {
+            Ok(value) => {
                 if let Some(note) = note {
                     note.committed();
                 }
-                if wrote {
+                if run.wrote {
                     feed.committed();
                 }
                 return Ok(value);
             }
-            (Err(_), Ok(())) if lost_race && attempts < ATTEMPTS => {}
-            (Err(error), _) | (_, Err(error)) => return Err(error),
+            Err(error) => {
+                c.batch_execute("ROLLBACK").map_err(database_error)?;
+                let again = run.lost_race || is_collision(&error);
+                if !again || attempts == ATTEMPTS {
+                    let busy =
+                        || Error::unavailable("too much changes in the same place at once: try again in a moment");
+                    return Err(if is_collision(&error) { busy() } else { error });
+                }
+            }
         }
     }
 }

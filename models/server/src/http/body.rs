@@ -29,6 +29,11 @@ async fn bytes(mut payload: web::Payload) -> Result<web::BytesMut> {
 
 /// A value from JSON; what can't be used is named by its path.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    // serde would read a struct from a list too, field by field
+    let object = bytes.trim_ascii_start().first() == Some(&b'{');
+    if !object && serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok() {
+        return Err(Error::invalid("body", "this is no JSON object: send one, with a member for each field"));
+    }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
@@ -61,10 +66,18 @@ pub fn query<F: DeserializeOwned>(text: &str) -> Result<(F, Page)> {
 }
 
 fn pairs_to<T: DeserializeOwned>(pairs: &[(String, String)]) -> Result<T> {
-    let text = serde_urlencoded::to_string(pairs).map_err(Error::internal)?;
-    serde_urlencoded::from_str(&text).map_err(|error| {
-        // this reader tells no path: the field is the only one, or the one that fails alone
-        let field = pairs.iter().find(|(key, _)| error.to_string().contains(key.as_str())).or(pairs.first());
-        Error::invalid(field.map_or("query", |(key, _)| key), error.to_string())
+    let read = |pairs: &[(String, String)]| -> Result<T, String> {
+        let text = serde_urlencoded::to_string(pairs).map_err(|error| error.to_string())?;
+        serde_urlencoded::from_str(&text).map_err(|error| error.to_string())
+    };
+    read(pairs).map_err(|error| {
+        // this reader tells no path: it is the field that fails alone, or the one that is given twice
+        let alone = pairs.iter().find_map(|pair| read(std::slice::from_ref(pair)).err().map(|error| (pair, error)));
+        let twice = || pairs.iter().find(|(key, _)| error.contains(key.as_str())).map(|pair| (pair, error.clone()));
+        let (field, detail) = match alone.or_else(twice) {
+            Some(((key, _), detail)) => (key.as_str(), detail),
+            None => ("query", error.clone()),
+        };
+        Error::invalid(field, detail)
     })
 }

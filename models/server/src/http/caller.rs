@@ -1,6 +1,9 @@
 //! Who calls: the headers of a request become a [`Context`].
 
-use crate::{http::Failure, token::Verifier};
+use crate::{
+    http::Failure,
+    token::{Verifier, WANTED},
+};
 use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header::HeaderMap, web::Data};
 use cirro_models::{Context, Error, Result, Stores, Subject, identity::Secret};
 use std::{
@@ -52,11 +55,10 @@ fn read(request: &HttpRequest) -> Result<Context> {
         let ms: u64 = timeout.parse().map_err(|_| malformed(TIMEOUT_HEADER, "a number of milliseconds"))?;
         ctx = ctx.until(Instant::now() + Duration::from_millis(ms).min(LONGEST));
     }
-    if let Some(key) = text(headers, "idempotency-key") {
-        if key.is_empty() || key.len() > 255 {
-            return Err(malformed("Idempotency-Key", "1 to 255 characters"));
-        }
-        ctx = ctx.keyed(key);
+    if let Some(key) = headers.get("idempotency-key") {
+        // a key that were passed over would let a repetition have a second effect
+        let key = key.to_str().ok().filter(|key| (1..=255).contains(&key.len()));
+        ctx = ctx.keyed(key.ok_or_else(|| malformed("Idempotency-Key", "1 to 255 ASCII characters"))?);
     }
     Ok(ctx)
 }
@@ -73,11 +75,7 @@ fn bearer(headers: &HeaderMap) -> Result<&str> {
     let given = text(headers, "authorization");
     let scheme =
         given.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-    scheme.map(|(_, token)| token.trim()).ok_or_else(|| {
-        Error::unauthenticated(
-            "this takes a token: send `Authorization: Bearer …`, got with `cirro token` or POST /identity/v1/token",
-        )
-    })
+    scheme.map(|(_, token)| token.trim()).ok_or_else(|| Error::unauthenticated(WANTED))
 }
 
 /// The caller's request id, if it is a plain one.

@@ -8,7 +8,7 @@
 //! # fn migrations() -> diesel_migrations::EmbeddedMigrations { unimplemented!() }
 //! # async fn example() -> cirro_models::Result<()> {
 //! for backend in Backend::BOTH {
-//!     let scratch = backend.open(Migrations(migrations)).await?;
+//!     let scratch = backend.open(Migrations(migrations())).await?;
 //!     let owner = Owner::new(Service::Identity, scratch.database.clone()).owns::<User>(Plain);
 //!     let running = Owner::mount_together(vec![owner]).remove(0);
 //!     assert_eq!(schema_differences(&running).await?, Vec::<String>::new());

@@ -1,0 +1,22 @@
+//! The contract of the stores: whatever way a model is reached and whatever database is under it, a verb means the same.
+//!
+//! A small service of test models ([`models`]) is put together three ways ([`site`]); what each verb answers is written
+//! down ([`record`]) and compared. The other files hold what is promised beyond single answers: coalescing,
+//! idempotency, transactions and the feed, and the edges of HTTP.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on fails where it is")]
+#![allow(clippy::similar_names, reason = "ctx, member and members are what they are")]
+
+mod coalescing;
+mod edges;
+mod feed;
+mod fields;
+mod idempotency;
+mod matrix;
+mod models;
+mod reach;
+mod record;
+mod saving;
+mod schema;
+mod site;
+mod tokens;
+mod writes;

@@ -1,0 +1,1 @@
+DROP TABLE badge; DROP TABLE chart; DROP TABLE boat; DROP TABLE harbour;
