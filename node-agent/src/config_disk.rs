@@ -1,9 +1,10 @@
-//! The disk from which a guest's first boot learns who it is: NoCloud, on a small vfat file system labelled `CIDATA`.
+//! The disk from which a guest's first boot learns who it is: cloud-init's `NoCloud`, on a small vfat file system labelled `CIDATA`.
 //! <https://cloudinit.readthedocs.io/en/latest/reference/datasources/nocloud.html>
 
 use crate::failure::{OrSay, Result};
 use cirro_models::compute::assignment::InstanceSpec;
 use fatfs::{FatType, FileSystem, FormatVolumeOptions, FsOptions, format_volume};
+use serde_json::Value;
 use std::{
     fs,
     io::{self, Write},
@@ -64,5 +65,7 @@ fn user_data(spec: &InstanceSpec) -> String {
 
 /// The keys as a YAML list. A JSON string is a YAML string, whatever it holds.
 fn key_list(spec: &InstanceSpec, indent: &str) -> String {
-    spec.ssh_keys.iter().map(|key| format!("{indent}- {}\n", serde_json::Value::from(key.as_str()))).collect()
+    spec.ssh_keys
+        .iter()
+        .fold(String::new(), |list, key| list + indent + "- " + &Value::from(key.as_str()).to_string() + "\n")
 }

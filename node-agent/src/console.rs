@@ -84,6 +84,7 @@ pub fn escaped(text: &str) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::{LIMIT, bound, escaped, tail};
     use std::io::Write;

@@ -63,6 +63,8 @@ pub struct Papers {
     pub volumes_seen: BTreeMap<Id<Volume>, VolumeSeen>,
     /// Attachments, as they were heard last.
     pub attachments_seen: BTreeMap<Id<Attachment>, AttachmentSeen>,
+    /// How often somebody asked for orders while nobody answered.
+    pub knocks: usize,
     /// How often image bytes were fetched.
     pub fetches: usize,
     last: Option<(Uuid, u64)>,
@@ -151,7 +153,9 @@ impl Desk {
     }
 
     fn open(&self) -> Result<()> {
-        if self.papers.lock().down { Err(Error::unavailable("the desk is empty")) } else { Ok(()) }
+        let mut papers = self.papers.lock();
+        papers.knocks += usize::from(papers.down);
+        if papers.down { Err(Error::unavailable("the desk is empty")) } else { Ok(()) }
     }
 }
 

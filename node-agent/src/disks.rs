@@ -7,7 +7,7 @@ use std::{ffi::OsStr, fs, io::Read, os::unix::fs::PermissionsExt, path::Path, ti
 use tokio::process::Command;
 
 /// Making an empty qcow2 file takes 26 ms; a minute means that the disk is in trouble.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// Makes a root disk over an image, at least as large as the image's own disk.
 pub async fn make_overlay(path: &Path, image: &Path, format: &ImageFormat, size: GiB) -> Result<()> {

@@ -105,11 +105,11 @@ impl Files {
 fn make_private(directory: &Path) -> Result<()> {
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
     made.or_say(|| format!("can't make the directory {}: check its parent's owner and mode", directory.display()))?;
-    let mode = fs::metadata(directory).map(|meta| meta.permissions().mode() & 0o777);
-    let mode = mode.or_say(|| format!("can't look at {}", directory.display()))?;
+    let meta = fs::metadata(directory).or_say(|| format!("can't look at {}", directory.display()))?;
+    let rights = meta.permissions().mode() & 0o777;
     // What others may do here is nothing; what QEMU's user may do is a matter of the hypervisor's.
-    if mode & 0o007 != 0 {
-        let closed = fs::Permissions::from_mode(mode & 0o770);
+    if rights & 0o007 != 0 {
+        let closed = fs::Permissions::from_mode(rights & 0o770);
         fs::set_permissions(directory, closed).or_say(|| format!("can't close {} to others", directory.display()))?;
     }
     Ok(())

@@ -117,7 +117,7 @@ fn keep(image: &ImageSpec, partial: &Path, path: &Path) -> Result<()> {
         sha.update(&chunk[..count]);
         size += count as u64;
     }
-    let digest: String = sha.finish().iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = hex(&sha.finish());
     if digest != image.sha256 || size != image.size_bytes.get().unsigned_abs() {
         return Err(Failure::new(format!(
             "image {} arrived with {size} bytes and SHA-256 {digest}, not as announced: it is fetched again; if this goes \
@@ -130,4 +130,10 @@ fn keep(image: &ImageSpec, partial: &Path, path: &Path) -> Result<()> {
     fs::rename(partial, path).or_say(trouble)?;
     let directory = path.parent().unwrap_or(path);
     fs::File::open(directory).and_then(|directory| directory.sync_all()).or_say(trouble)
+}
+
+/// Bytes as lower-case hex.
+fn hex(bytes: &[u8]) -> String {
+    let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }

@@ -14,7 +14,7 @@ use std::{
 /// The pause after the first failure; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause between attempts: what was repaired is noticed within a minute.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// Failed attempts at something.
 #[derive(Debug, Clone, PartialEq, Eq)]

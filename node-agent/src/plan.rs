@@ -126,7 +126,10 @@ pub fn plan(desired: Option<&Desired>, observed: &Observed, memory: &Memory) -> 
     let Some(desired) = desired else { return Vec::new() };
     let instances =
         instance_ids(desired, observed).into_iter().filter_map(|id| of_instance(id, desired, observed, memory));
-    instances.chain(of_volumes(desired, observed)).filter(|action| memory.is_free(action.subject())).collect()
+    // A list that names a thing twice must not have it worked on twice.
+    let mut taken = BTreeSet::new();
+    let free = |action: &Action| memory.is_free(action.subject()) && taken.insert(action.subject());
+    instances.chain(of_volumes(desired, observed)).filter(free).collect()
 }
 
 /// The instances that may need something: those that are ordered to be here, and those that are ordered to go.

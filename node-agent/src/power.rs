@@ -22,9 +22,9 @@ use std::time::Duration;
 /// first time.
 pub const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// After this time a guest that is to be restarted loses its power.
-pub const RESTART_PATIENCE: Duration = Duration::from_secs(60);
+pub const RESTART_PATIENCE: Duration = Duration::from_mins(1);
 /// After this time a guest that was asked to go off counts as deaf to it.
-pub const STOP_PATIENCE: Duration = Duration::from_secs(60);
+pub const STOP_PATIENCE: Duration = Duration::from_mins(1);
 
 /// The next action for a guest's power, if it needs one.
 pub fn next(spec: &InstanceSpec, guest: &Guest, instances: &Instances, memory: &Memory) -> Option<Action> {
@@ -33,7 +33,7 @@ pub fn next(spec: &InstanceSpec, guest: &Guest, instances: &Instances, memory: &
     }
     let asked = pending(spec.id, guest, instances);
     match (&spec.power, guest.state) {
-        (Power::Running, GuestState::Running | GuestState::Paused) => keep_on(spec, guest, asked, memory),
+        (Power::Running, GuestState::Running | GuestState::Paused) => keep_on(spec, guest, asked, instances, memory),
         (Power::Running, GuestState::Off(cause)) => bring_up(spec, guest, cause, asked, memory),
         (Power::Stopped, GuestState::Running | GuestState::Paused) => bring_down(spec, guest, memory),
         (Power::Stopped, GuestState::Off(_)) => keep_off(spec, guest),
@@ -49,10 +49,22 @@ fn pending<'a>(id: Id<Instance>, guest: &Guest, instances: &'a Instances) -> Opt
     })
 }
 
-fn keep_on(spec: &InstanceSpec, guest: &Guest, asked: Option<&AssignedAction>, memory: &Memory) -> Option<Action> {
+fn is_reset(id: Id<InstanceAction>, instances: &Instances) -> bool {
+    instances.actions.iter().any(|action| action.id == id && action.kind == ActionKind::Reset)
+}
+
+fn keep_on(
+    spec: &InstanceSpec,
+    guest: &Guest,
+    asked: Option<&AssignedAction>,
+    instances: &Instances,
+    memory: &Memory,
+) -> Option<Action> {
     let mark = guest.mark.clone().at(spec.generation);
     let going_for = memory.asked(spec.id).map(|asked| memory.now.saturating_sub(asked.first));
     match mark.order {
+        // Killed between writing down a reset and doing it, the agent goes on with the reset.
+        Order::Restart(action) if is_reset(action, instances) => Some(Action::Kill { mark }),
         Order::Restart(_) if going_for.is_some_and(|time| time >= RESTART_PATIENCE) => Some(Action::Kill { mark }),
         Order::Restart(_) => press_again(mark, memory),
         // It was asked to go off, and is wanted again: it may still go. Then it is started; if it has not gone by now,

@@ -18,7 +18,7 @@ use uuid::Uuid;
 /// The most instances in one report, so that its body stays small; the others follow in the next one.
 const MAX_INSTANCES: usize = 500;
 /// How often everything is said again, changed or not.
-const SAY_ALL: Duration = Duration::from_secs(60);
+const SAY_ALL: Duration = Duration::from_mins(1);
 /// The pause after a report that was not acknowledged.
 const PAUSE: Duration = Duration::from_secs(1);
 

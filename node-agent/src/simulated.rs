@@ -85,6 +85,12 @@ impl Simulated {
     pub fn power_off_inside(&self, id: Id<Instance>) {
         self.switch_off(id, OffCause::Guest);
     }
+    /// Puts guests and volumes on the machine as they are.
+    pub fn put(&self, guests: Vec<Guest>, volumes: BTreeSet<Id<Volume>>) {
+        let mut world = self.world.lock();
+        world.guests.extend(guests.into_iter().map(|guest| (guest.id(), guest)));
+        world.volumes.extend(volumes);
+    }
     /// What there is.
     pub fn look(&self) -> Observed {
         let world = self.world.lock();

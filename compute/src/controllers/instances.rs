@@ -66,15 +66,14 @@ impl Controller<Instance> for Instances {
     /// Delete wins in any state. The name and the quota are free at once; the claim on the node stays until the node
     /// has confirmed.
     async fn delete(&self, ctx: &Context, current: Instance) -> Result<Deleted<Instance>> {
-        if current.meta.deleted_at.is_some() {
-            return Ok(Deleted::Begun(current));
-        }
         release_volumes(ctx, &current).await?;
         let epoch = ctx.database()?.feed().epoch();
         let id = current.id;
         ctx.write(move |tx| {
             let instance: Instance = tx.get(id)?;
-            if instance.meta.deleted_at.is_some() {
+            if let (Some(_), Some(node)) = (instance.meta.deleted_at, instance.node_id) {
+                // asked again: an order of an earlier epoch, which no node follows, becomes one of this
+                records::add_tombstone(tx.connection(), id, node, instance.generation, epoch)?;
                 return Ok(Deleted::Begun(instance));
             }
             refund(tx, &instance)?;

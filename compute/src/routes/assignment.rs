@@ -68,6 +68,9 @@ async fn wait(caller: &Caller, node: Id<Node>, asked: Asked) -> Result<NodeAssig
     let database = caller.database()?;
     let feed = database.feed().clone();
     let mut commits = feed.commits();
+    if let Some(since) = asked.since {
+        database.notice(caller.subject(), since).await?;
+    }
     // a revision of another epoch is as good as none
     let mut since = asked.since.filter(|since| since.epoch == feed.epoch());
     let until = Instant::now() + Duration::from_millis(asked.wait_ms).min(LONGEST);

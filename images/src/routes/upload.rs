@@ -22,15 +22,16 @@ use serde_json::Map;
 use std::time::Duration;
 use tokio::{
     sync::mpsc,
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, timeout},
 };
 
 /// Chunks that wait for the disk: a few, so that memory does not follow the speed of the network.
 const WAITING: usize = 4;
-/// How much of a refused body is still read, and for how long: a client that is sending does not read the refusal, and
-/// closing on it would lose the answer.
+/// How much of a refused body is still read, and for how long: a client that is sending may not read the refusal yet, and
+/// closing on it would lose the answer. One that pauses is reading.
 const DRAINED: usize = 16 << 20;
 const DRAINED_FOR: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(200);
 
 pub(super) async fn upload(
     caller: Caller,
@@ -93,9 +94,9 @@ async fn pump(payload: &mut Payload, pieces: mpsc::Sender<Piece>, idle: Duration
 
 async fn drain(payload: &mut Payload) {
     let (end, mut seen) = (Instant::now() + DRAINED_FOR, 0);
-    while let Ok(Some(Ok(bytes))) = timeout_at(end, payload.next()).await {
+    while let Ok(Some(Ok(bytes))) = timeout(PAUSE, payload.next()).await {
         seen += bytes.len();
-        if seen > DRAINED {
+        if seen > DRAINED || Instant::now() > end {
             return;
         }
     }

@@ -103,7 +103,7 @@ async fn renew(service: &Context, lease: Lease) -> Error {
         match with_time(service).write(move |tx| lease.renew(tx)).await {
             Err(lost @ Error::Conflict { .. }) => return lost,
             Err(error) => {
-                tracing::info!(image = %lease.image, %error, "an upload's lease could not be renewed just now")
+                tracing::info!(image = %lease.image, %error, "an upload's lease could not be renewed just now");
             }
             Ok(()) => {}
         }
@@ -149,7 +149,7 @@ async fn put_back(order: &Order, error: Error) -> Result<MachineImage> {
         }
         // if the image is ready after all, it needs them; if not, they are swept
         Err(unknown) => {
-            tracing::info!(image = %id, error = %unknown, "an upload's outcome is not known; its bytes stay")
+            tracing::info!(image = %id, error = %unknown, "an upload's outcome is not known; its bytes stay");
         }
     }
     Err(error)

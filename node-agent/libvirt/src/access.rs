@@ -69,7 +69,7 @@ impl QemuUser {
     }
 }
 
-/// An access control list as Linux stores it (include/uapi/linux/posix_acl_xattr.h): everything to the owner, passing to
+/// An access control list as Linux stores it (`posix_acl_xattr.h`): everything to the owner, passing to
 /// one user, nothing to all others.
 fn acl(uid: u32) -> Vec<u8> {
     const NOBODY: u32 = u32::MAX;
@@ -84,6 +84,7 @@ fn acl(uid: u32) -> Vec<u8> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::{QemuUser, acl};
 

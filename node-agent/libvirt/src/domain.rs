@@ -4,7 +4,7 @@
 use crate::{mark, xml::Element};
 use cirro_models::{
     Id,
-    compute::{Instance, Node, assignment::InstanceSpec, node::Accelerator},
+    compute::{Node, assignment::InstanceSpec, node::Accelerator},
     images::machine_image::ImageFormat,
     storage::Volume,
 };
@@ -169,12 +169,6 @@ fn interface(port: &Port) -> Element {
         .child(Element::new("model").with("type", "virtio"))
         .child(Element::new("filterref").with("filter", &port.filter).child(address))
         .child(Element::new("port").with("isolated", "yes"))
-}
-
-/// The address of a guest's card: made from the random part of its id, marked as locally administered.
-pub fn mac(id: Id<Instance>) -> String {
-    let bytes = id.uuid().into_bytes();
-    format!("52:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", bytes[11], bytes[12], bytes[13], bytes[14], bytes[15])
 }
 
 /// The volumes in a domain, by what it is now and what it will be after a restart (the same for one that is off).

@@ -5,7 +5,7 @@
 
 use cirro_node_agent_core::failure::{Failure, OrSay, Result};
 use std::{
-    ffi::{c_int, c_void},
+    ffi::{c_char, c_int, c_void},
     sync::{Arc, OnceLock},
     thread,
     time::Duration,
@@ -50,15 +50,15 @@ pub fn watch(connection: &Connect, changes: &Arc<Notify>) -> Result<()> {
         let opaque = Arc::into_raw(changes.clone()).cast::<c_void>().cast_mut();
         // SAFETY: the connection is open for as long as it is borrowed. libvirt calls `wake` with the `opaque` given
         // here, which stays valid until libvirt calls `forget` with it, exactly once, when the registration ends with
-        // the connection. `wake` takes more parameters than the generic type says only in libvirt's own view: it reads
-        // none of them but the last, see `callback_for`.
+        // the connection. The callback has the signature of its kind of event, see
+        // `callback_for`.
         let registered = unsafe {
             let id = c_int::try_from(event).unwrap_or(-1);
             sys::virConnectDomainEventRegisterAny(
                 connection.as_ptr(),
                 std::ptr::null_mut(),
                 id,
-                callback_for(event),
+                Some(callback_for(event)),
                 opaque,
                 Some(forget),
             )
@@ -72,28 +72,23 @@ pub fn watch(connection: &Connect, changes: &Arc<Notify>) -> Result<()> {
     Ok(())
 }
 
+/// What libvirt takes for any event.
+type Generic = unsafe extern "C" fn(sys::virConnectPtr, sys::virDomainPtr, *mut c_void);
+/// What it calls for LIFECYCLE: `virConnectDomainEventCallback` in libvirt-domain.h.
+type Lifecycle = unsafe extern "C" fn(sys::virConnectPtr, sys::virDomainPtr, c_int, c_int, *mut c_void) -> c_int;
+/// What it calls for `DEVICE_ADDED` and `DEVICE_REMOVED`: `virConnectDomainEventDeviceAddedCallback` there.
+type Device = unsafe extern "C" fn(sys::virConnectPtr, sys::virDomainPtr, *const c_char, *mut c_void);
+
 /// Each kind of event has a callback type of its own; libvirt casts it back from the generic one.
-fn callback_for(event: sys::virDomainEventID) -> sys::virConnectDomainEventGenericCallback {
+fn callback_for(event: sys::virDomainEventID) -> Generic {
     if event == sys::VIR_DOMAIN_EVENT_ID_LIFECYCLE {
-        let callback: unsafe extern "C" fn(sys::virConnectPtr, sys::virDomainPtr, c_int, c_int, *mut c_void) -> c_int =
-            on_lifecycle;
-        // SAFETY: libvirt calls what is registered under LIFECYCLE with exactly this signature
-        // (virConnectDomainEventCallback in libvirt-domain.h).
-        Some(unsafe {
-            std::mem::transmute::<_, unsafe extern "C" fn(sys::virConnectPtr, sys::virDomainPtr, *mut c_void)>(callback)
-        })
+        // SAFETY: libvirt calls what is registered under LIFECYCLE with exactly this signature.
+        unsafe { std::mem::transmute::<Lifecycle, Generic>(on_lifecycle) }
     } else {
-        let callback: unsafe extern "C" fn(sys::virConnectPtr, sys::virDomainPtr, *const libc_char, *mut c_void) =
-            on_device;
-        // SAFETY: as above, for DEVICE_ADDED and DEVICE_REMOVED (virConnectDomainEventDeviceAddedCallback).
-        Some(unsafe {
-            std::mem::transmute::<_, unsafe extern "C" fn(sys::virConnectPtr, sys::virDomainPtr, *mut c_void)>(callback)
-        })
+        // SAFETY: as above, for the two other kinds that are watched.
+        unsafe { std::mem::transmute::<Device, Generic>(on_device) }
     }
 }
-
-#[allow(non_camel_case_types, reason = "named as in C")]
-type libc_char = std::ffi::c_char;
 
 unsafe extern "C" fn on_lifecycle(
     _: sys::virConnectPtr,
@@ -107,7 +102,7 @@ unsafe extern "C" fn on_lifecycle(
     0
 }
 
-unsafe extern "C" fn on_device(_: sys::virConnectPtr, _: sys::virDomainPtr, _: *const libc_char, opaque: *mut c_void) {
+unsafe extern "C" fn on_device(_: sys::virConnectPtr, _: sys::virDomainPtr, _: *const c_char, opaque: *mut c_void) {
     // SAFETY: see `watch`.
     unsafe { wake(opaque) };
 }

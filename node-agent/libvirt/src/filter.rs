@@ -94,6 +94,7 @@ fn local_in(table: &str) -> BTreeSet<Ipv4Addr> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::local_in;
 

@@ -214,12 +214,13 @@ impl Hypervisor for Libvirt {
                 if own(libvirt, id, node)?.is_some() {
                     return Ok(());
                 }
-                let port = network.port(libvirt, id)?;
-                let parts =
-                    Parts { spec: &spec, mark: &mark, node, files: &files, base, accelerator: &accelerator, port };
-                let xml = domain::to_element(&parts).write()?;
-                let defined = Domain::define_xml(libvirt, &xml);
-                defined.map(|_| ()).or_say(|| format!("libvirt refuses the definition of {}", spec.name))
+                network.place(libvirt, id, |port| {
+                    let accelerator = &accelerator;
+                    let parts = Parts { spec: &spec, mark: &mark, node, files: &files, base, accelerator, port };
+                    let xml = domain::to_element(&parts).write()?;
+                    let defined = Domain::define_xml(libvirt, &xml);
+                    defined.map(|_| ()).or_say(|| format!("libvirt refuses the definition of {}", spec.name))
+                })
             })
             .await
     }
@@ -263,7 +264,7 @@ impl Hypervisor for Libvirt {
     }
 
     async fn remove(&self, id: Id<Instance>) -> Result<()> {
-        let (node, network, files) = (self.node, self.network.clone(), self.files.clone());
+        let (node, files) = (self.node, self.files.clone());
         self.connection
             .with(move |libvirt| {
                 if let Some(domain) = own(libvirt, id, node)? {
@@ -274,7 +275,6 @@ impl Hypervisor for Libvirt {
                         | sys::VIR_DOMAIN_UNDEFINE_NVRAM;
                     domain.undefine_flags(all).or_say(|| "libvirt could not remove the guest's definition")?;
                 }
-                network.release(libvirt, id)?;
                 files.remove_instance(id)
             })
             .await

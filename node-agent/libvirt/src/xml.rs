@@ -21,6 +21,7 @@ pub struct Element {
     text: String,
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "values are written where they are made: `with(\"delay\", 0)`")]
 impl Element {
     /// An empty element.
     pub fn new(name: &str) -> Self {
@@ -154,6 +155,7 @@ fn unbalanced() -> Failure {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::Element;
 

@@ -5,47 +5,159 @@
 mod kit;
 
 use cirro_models::{
-    Id,
-    compute::instance::{InstanceStatus, Power},
-    compute::instance_action::ActionKind,
+    GiB, Id,
+    compute::{
+        Instance,
+        instance::{InstanceStatus, Power},
+        instance_action::ActionKind,
+    },
     storage::{
         assignment::{AttachmentSpec, VolumeSpec},
         attachment::AttachmentStatus,
     },
 };
 use kit::{BOOT, Bench, SOON};
+use std::process::Command;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_guest_boots_and_comes_back_and_goes() {
+async fn a_guest_boots_obeys_survives_and_goes() {
     let mut bench = Bench::new().await;
+    let foreign = Foreign::start(&bench);
     let spec = bench.spec("web1");
     let id = spec.id;
     bench.desk.order(spec);
     bench.running(id).await;
     let seen = bench.seen(id, "an address", BOOT, |seen| seen.address.is_some()).await;
-    println!("address {:?}", seen.address);
-    let text = bench.console(id, "ready", BOOT).await;
-    println!("{text}");
-    assert!(text.contains("web1"), "the guest has read its name from the config disk:\n{text}");
+    let text = bench.console(id, "web1 is up", BOOT).await;
+    assert!(text.contains("1 ssh keys stored"), "the guest has read its config disk:\n{text}");
+    assert!(text.contains(&seen.address.unwrap()), "the address is the one that the guest has got:\n{text}");
 
-    // Destroyed behind our back: it comes back.
-    assert!(bench.virsh(&["destroy", &id.to_string()]).contains("destroyed"));
+    a_volume_comes_and_goes(&bench, id).await;
+    an_accident_is_repaired(&bench, id).await;
+    a_killed_agent_is_not_missed(&mut bench, id).await;
+    a_reboot_happens_once(&mut bench, id).await;
+
+    bench.desk.wish(id, Power::Stopped, false);
+    bench
+        .seen(id, "it is stopped", SOON, |seen| seen.status == InstanceStatus::Stopped && !seen.powered_off_itself)
+        .await;
+    assert_eq!(bench.virsh(&["domstate", &id.to_string()]).trim(), "shut off");
+    bench.desk.wish(id, Power::Running, false);
+    bench.running(id).await;
+    foreign.is_untouched(&bench);
+    bench.bury(&[id]).await;
+    foreign.is_untouched(&bench);
+    assert_eq!(bench.desk.with(|papers| papers.fetches), 1, "the image has crossed once");
+}
+
+async fn a_volume_comes_and_goes(bench: &Bench, instance_id: Id<Instance>) {
+    let volume = VolumeSpec { id: Id::new(), size_gib: GiB::new(1) };
+    let attachment = AttachmentSpec { id: Id::new(), volume_id: volume.id, instance_id, detach: false };
+    bench.desk.with(|papers| {
+        papers.volumes.push(volume.clone());
+        papers.attachments.push(attachment.clone());
+    });
+    let attached =
+        bench.desk.wait("the volume is attached", SOON, |papers| papers.attachments_seen.get(&attachment.id).cloned());
+    let attached = attached.await.unwrap();
+    assert_eq!(
+        (attached.status, attached.device.as_deref()),
+        (AttachmentStatus::Attached, Some("vdb")),
+        "{:?}",
+        attached.reason
+    );
+    bench.console(instance_id, "appeared, 1024 MiB", SOON).await;
+
+    bench.desk.with(|papers| papers.attachments[0].detach = true);
+    let detached =
+        bench.desk.wait("the volume is detached", SOON, |papers| papers.attachments.is_empty().then_some(()));
+    detached.await.unwrap();
+    bench.console(instance_id, "went away", SOON).await;
+    assert!(bench.config.pool().join(format!("{}.qcow2", volume.id)).exists(), "the volume outlives its attachment");
+
+    bench.desk.with(|papers| {
+        papers.volumes.clear();
+        papers.volume_tombstones.push(volume.id);
+    });
     bench
         .desk
-        .wait("it is started again", SOON, |papers| {
-            let up = |seen: &cirro_models::compute::report::InstanceSeen| {
-                seen.status == InstanceStatus::Running && seen.address.is_none()
-            };
-            papers.seen.get(&id).filter(|seen| up(seen)).map(|_| ())
-        })
+        .wait("the volume is gone", SOON, |papers| papers.volume_tombstones.is_empty().then_some(()))
         .await
         .unwrap();
+    assert!(!bench.config.pool().join(format!("{}.qcow2", volume.id)).exists());
+}
 
-    // The agent is killed and another goes on; the guest runs through.
+async fn an_accident_is_repaired(bench: &Bench, id: Id<Instance>) {
+    let before = bench.virsh(&["domid", &id.to_string()]);
+    assert!(bench.virsh(&["destroy", &id.to_string()]).contains("destroyed"));
+    bench.domain_is(id, "running", SOON).await;
+    assert_ne!(before, bench.virsh(&["domid", &id.to_string()]), "it was started again");
+    bench.console(id, "boot 2", BOOT).await;
+}
+
+async fn a_killed_agent_is_not_missed(bench: &mut Bench, id: Id<Instance>) {
+    let before = bench.virsh(&["domid", &id.to_string()]);
     bench.kill_agent().await;
+    bench.desk.with(|papers| papers.seen.clear());
     bench.start_agent().await;
-    bench.seen(id, "it still runs", SOON, |seen| seen.status == InstanceStatus::Running).await;
-    bench.bury(&[id]).await;
-    let _ = (Power::Running, ActionKind::Reboot, AttachmentStatus::Attached);
-    let _: Option<(AttachmentSpec, VolumeSpec, Id<()>)> = None;
+    bench.running(id).await;
+    assert_eq!(before, bench.virsh(&["domid", &id.to_string()]), "the guest ran through");
+}
+
+async fn a_reboot_happens_once(bench: &mut Bench, id: Id<Instance>) {
+    let action = bench.desk.act(id, ActionKind::Reboot);
+    let done = bench
+        .desk
+        .wait("the reboot is done", SOON, |papers| papers.ended.iter().find(|done| done.id == action).cloned());
+    assert_eq!(done.await.unwrap().error, None);
+    bench.console(id, "boot 3", BOOT).await;
+    let before = bench.virsh(&["domid", &id.to_string()]);
+    // The control plane had lost the agent's word: the same action is asked for again.
+    bench.kill_agent().await;
+    bench.desk.with(|papers| {
+        papers.ended.clear();
+        papers.actions.push(cirro_models::compute::assignment::AssignedAction {
+            id: action,
+            instance_id: id,
+            kind: ActionKind::Reboot,
+        });
+    });
+    bench.start_agent().await;
+    let again = bench.desk.wait("it is reported done again", SOON, |papers| (!papers.ended.is_empty()).then_some(()));
+    again.await.unwrap();
+    assert_eq!(before, bench.virsh(&["domid", &id.to_string()]), "and not done again");
+}
+
+/// Somebody else's machine on the same host.
+struct Foreign {
+    name: String,
+    description: String,
+    uri: String,
+}
+
+impl Foreign {
+    fn start(bench: &Bench) -> Self {
+        let name = format!("foreign-{}", Id::<Instance>::new().uuid().simple());
+        let xml = format!(
+            "<domain type='qemu'><name>{name}</name><memory unit='MiB'>16</memory><os><type arch='x86_64' machine='pc'>hvm</type></os></domain>"
+        );
+        let file = bench.config.data_dir.join("foreign.xml");
+        std::fs::write(&file, xml).unwrap();
+        bench.virsh(&["define", &file.display().to_string()]);
+        assert!(bench.virsh(&["start", &name]).contains("started"));
+        let description = bench.virsh(&["dumpxml", &name]);
+        Self { name, description, uri: bench.uri.clone() }
+    }
+    fn is_untouched(&self, bench: &Bench) {
+        assert_eq!(self.description, bench.virsh(&["dumpxml", &self.name]));
+    }
+}
+
+impl Drop for Foreign {
+    fn drop(&mut self) {
+        for verb in ["destroy", "undefine"] {
+            // The test is over either way.
+            let _ = Command::new("virsh").args(["-c", &self.uri, verb, &self.name]).output();
+        }
+    }
 }

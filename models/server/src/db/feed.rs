@@ -8,7 +8,10 @@ use cirro_models::{
     sql::{AnyConnection, Column, GuidValue, types::Guid},
 };
 use diesel::{prelude::*, sql_query, sql_types as st};
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
 use tokio::sync::watch;
 
 /// A database's change feed. Cheap to clone.
@@ -16,7 +19,7 @@ use tokio::sync::watch;
 pub struct Feed(Arc<Inner>);
 
 struct Inner {
-    epoch: i64,
+    epoch: AtomicI64,
     /// Counts commits of this process; another process's are found by looking again.
     commits: watch::Sender<u64>,
 }
@@ -62,11 +65,28 @@ impl Feed {
                 .map_err(database_error)?;
             epoch
         };
-        Ok(Self(Arc::new(Inner { epoch, commits: watch::Sender::new(0) })))
+        Ok(Self(Arc::new(Inner { epoch: AtomicI64::new(epoch), commits: watch::Sender::new(0) })))
     }
     /// Changes when the database was put back to an earlier state.
     pub fn epoch(&self) -> i64 {
-        self.0.epoch
+        self.0.epoch.load(Ordering::Acquire)
+    }
+    /// Notices that the database was put back to an earlier state: a reader holds a position of this epoch that has not
+    /// been written yet. Then a new epoch begins, so that nobody takes what happens now for what happened then.
+    pub(crate) fn notice(&self, c: &mut AnyConnection, position: Position) -> Result<bool> {
+        let end = self.end(c)?;
+        // on PostgreSQL the end is what every running transaction lies behind, so only a whole epoch's lead is proof
+        let beyond = matches!(c, AnyConnection::Sqlite(_)) && position.epoch == end.epoch && position > end;
+        if beyond {
+            let epoch = cirro_models::Timestamp::now().micros();
+            diesel::update(site::table.find("epoch"))
+                .set(site::value.eq(epoch.to_string()))
+                .execute(c)
+                .map_err(database_error)?;
+            self.0.epoch.store(epoch, Ordering::Release);
+            tracing::warn!(epoch, "feed.put_back: the database was put back to an earlier state; a new epoch begins");
+        }
+        Ok(beyond)
     }
     /// Wakes readers.
     pub(crate) fn committed(&self) {
@@ -86,11 +106,11 @@ impl Feed {
             }
         };
         let end: End = sql_query(end).get_result(c).map_err(database_error)?;
-        Ok(Position { epoch: self.0.epoch, transaction: end.xid, sequence: end.seq })
+        Ok(Position { epoch: self.epoch(), transaction: end.xid, sequence: end.seq })
     }
     /// At most `limit` entries after a position.
     pub fn after(&self, c: &mut AnyConnection, position: Position, limit: i64) -> Result<Vec<Change>> {
-        if position.epoch != self.0.epoch {
+        if position.epoch != self.epoch() {
             return Err(Error::Gone {
                 detail:
                     "the database was put back to an earlier state since you read: list again, and watch from there"
@@ -117,7 +137,7 @@ impl Feed {
     }
     fn read(&self, row: Row) -> Change {
         Change {
-            position: Position { epoch: self.0.epoch, transaction: row.xid, sequence: row.seq },
+            position: Position { epoch: self.epoch(), transaction: row.xid, sequence: row.seq },
             model: row.model,
             id: row.id.0,
             version: <Generation as Column>::load(row.version).unwrap_or_default(),

@@ -20,7 +20,7 @@ pub use request::RequestNote;
 pub use tx::Tx;
 
 use crate::db::{open::Url, pool::Pool, writer::Writer};
-use cirro_models::{Error, Result, Subject, sql::AnyConnection};
+use cirro_models::{Error, Result, Subject, feed::Position, sql::AnyConnection};
 use std::sync::Arc;
 
 pub(crate) use request::Recorded;
@@ -81,6 +81,17 @@ impl Database {
                 self.0.readers.run(move |c| writer::in_transaction(c, &by, note.as_deref(), &feed, change)).await
             }
         }
+    }
+    /// Tells the database of a position that a reader holds: one that has not been written yet proves that the database
+    /// was put back to an earlier state, and begins a new epoch.
+    pub async fn notice(&self, by: &Subject, position: Position) -> Result<()> {
+        let feed = self.0.feed.clone();
+        let end = self.read(move |c| feed.end(c)).await?;
+        if position.epoch != end.epoch || position <= end {
+            return Ok(());
+        }
+        let feed = self.0.feed.clone();
+        self.write(by, None, move |tx| feed.notice(tx.connection(), position).map(drop)).await
     }
     /// The change feed.
     pub fn feed(&self) -> &Feed {

@@ -25,7 +25,7 @@ use std::{path::PathBuf, process::Command, sync::Arc, time::Duration};
 use tokio::task::JoinHandle;
 
 /// A guest under emulation on a busy machine has booted by then.
-pub const BOOT: Duration = Duration::from_secs(120);
+pub const BOOT: Duration = Duration::from_mins(2);
 /// Everything that needs no boot has happened by then.
 pub const SOON: Duration = Duration::from_secs(30);
 
@@ -47,7 +47,7 @@ impl Bench {
             std::fs::read(&guest).unwrap_or_else(|error| panic!("CIRRO_TEST_GUEST={}: {error}", guest.display()));
         let image = ImageSpec {
             id: Id::new(),
-            sha256: sha256(&bytes).iter().map(|byte| format!("{byte:02x}")).collect(),
+            sha256: hex_digest(&bytes),
             format: ImageFormat::Qcow2,
             size_bytes: Bytes::new(i64::try_from(bytes.len()).unwrap()),
         };
@@ -102,7 +102,9 @@ impl Bench {
             memory_mib: MiB::new(128),
             disk_gib: GiB::new(1),
             image: self.image.clone(),
-            ssh_keys: vec!["ssh-ed25519 AAAA test".to_owned()],
+            ssh_keys: vec![
+                "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ8Qm2f1y0Zk9rT7cX4vB6nH3sL5pD2wE1uG0aKqYtVx test".to_owned(),
+            ],
             user_data: None,
         }
     }
@@ -151,6 +153,16 @@ impl Bench {
         text.unwrap_or_else(|_| panic!("the console never said {part:?}:\n{}", self.console_file(id)))
     }
 
+    /// Waits until the guest's domain is in this state, in virsh's words.
+    pub async fn domain_is(&self, id: Id<Instance>, state: &str, limit: Duration) {
+        let poll = async {
+            while self.virsh(&["domstate", &id.to_string()]).trim() != state {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        tokio::time::timeout(limit, poll).await.unwrap_or_else(|_| panic!("the domain never was {state}"));
+    }
+
     pub fn virsh(&self, arguments: &[&str]) -> String {
         let output = Command::new("virsh").arg("-c").arg(&self.uri).args(arguments).output().unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
@@ -174,6 +186,10 @@ impl Bench {
 /// A test that failed leaves no guest of its own behind.
 impl Drop for Bench {
     fn drop(&mut self) {
+        // First, or it would start them again.
+        if let Some(agent) = self.agent.take() {
+            agent.abort();
+        }
         for entry in std::fs::read_dir(self.config.data_dir.join("instances")).into_iter().flatten().flatten() {
             let id = entry.file_name().to_string_lossy().into_owned();
             self.virsh(&["destroy", &id]);
@@ -184,4 +200,8 @@ impl Drop for Bench {
 
 pub fn variable(name: &str, remedy: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("this test needs the variable {name}: {remedy}"))
+}
+
+fn hex_digest(bytes: &[u8]) -> String {
+    sha256(bytes).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }

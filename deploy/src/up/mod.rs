@@ -1,0 +1,72 @@
+//! `cirro up`: a whole site in one process on SQLite, with the node agent of this machine beside it.
+
+mod agent;
+mod data;
+mod machine;
+mod options;
+mod serve;
+mod services;
+mod simulated;
+
+pub use options::Options;
+
+use cirro_identity::bootstrap::{self, FirstAdmin};
+use cirro_models::{Error, Result};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// What the first start tells: how its administrator logs in.
+pub struct FirstLogin {
+    /// Where the site answers.
+    pub url: String,
+    /// Name, password and project of the administrator.
+    pub admin: FirstAdmin,
+}
+
+/// Runs a site until it is told to end. `keep` is called at the first start, *before* the administrator exists, with
+/// what nobody can be told later; an error there stops the start. `ready` is called with the address once it answers.
+///
+/// # Errors
+/// One sentence that says what to do, for whatever keeps the site from starting.
+pub async fn run(
+    options: Options,
+    keep: impl FnOnce(&FirstLogin) -> Result<()>,
+    ready: impl FnOnce(&str),
+) -> Result<()> {
+    options.check()?;
+    let data = data::Data::open(&options.data)?;
+    let mut site = services::open(&data).await?;
+    let listener = serve::bind(options.listen)?;
+    let address = listener.local_addr().map_err(Error::internal)?;
+    let url = format!("http://{address}");
+
+    let ctx = site.identity.own_context();
+    if bootstrap::is_first_start(&ctx).await? {
+        let first = FirstLogin { url: url.clone(), admin: FirstAdmin::generate()? };
+        keep(&first)?;
+        bootstrap::first_start(&ctx, first.admin).await?;
+    }
+    cirro_compute::defaults::flavors(&site.compute.own_context()).await?;
+
+    let (server, handle) = serve::start(listener, &site)?;
+    let server = tokio::spawn(server);
+    site.tend();
+    let agents = simulated::start(&site, &url, options.simulate).await?;
+    let agent = if options.agent { Some(agent::start(&site, &data, &url).await?) } else { None };
+    ready(&url);
+
+    wait_for_the_end().await?;
+    tracing::info!("the site ends; its guests run on");
+    drop(agents);
+    if let Some(agent) = agent {
+        agent.stop().await;
+    }
+    handle.stop(true).await;
+    server.await.map_err(Error::internal)?.map_err(Error::internal)
+}
+
+async fn wait_for_the_end() -> Result<()> {
+    let mut term = signal(SignalKind::terminate()).map_err(Error::internal)?;
+    let mut int = signal(SignalKind::interrupt()).map_err(Error::internal)?;
+    tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+    Ok(())
+}

@@ -1,0 +1,4 @@
+DROP TABLE node_report;
+DROP TABLE attachment;
+DROP TABLE volume;
+DROP TABLE storagepool;

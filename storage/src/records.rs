@@ -1,0 +1,90 @@
+//! Statements that are no model's: room in pools, quota, and which report of a node was the last.
+
+use cirro_models::{
+    Error, GiB, Id, Result,
+    compute::Node,
+    identity::Project,
+    sql::{AnyConnection, Both, Column, GuidValue, types::Guid},
+    storage::{StoragePool, Volume},
+};
+use cirro_server::{Tx, db::database_error};
+use diesel::{prelude::*, sql_query, sql_types as st};
+use std::collections::{BTreeMap, HashMap};
+use uuid::Uuid;
+
+diesel::table! {
+    use cirro_models::sql::types::{BigInt, Guid};
+    #[allow(unreachable_pub)]
+    node_report (node_id) { node_id -> Guid, boot_id -> Guid, sequence -> BigInt, }
+}
+
+/// How many volumes a project has.
+pub(crate) const VOLUMES: &str = "volumes";
+/// How much they take together, in GiB.
+pub(crate) const VOLUME_GIB: &str = "volume_gib";
+
+/// Takes a new volume's share of its project's quota. Everybody takes these in the order of their names, so that nobody
+/// waits for somebody who waits for them.
+pub(crate) fn charge(tx: &mut Tx<'_>, project: &Project, size: GiB) -> Result<()> {
+    tx.charge(project.id, VOLUME_GIB, size.get(), project.max_volume_gib.get())?;
+    tx.charge(project.id, VOLUMES, 1, project.max_volumes.get())
+}
+
+/// Gives back what volumes had of their projects' quotas, in one order for all.
+pub(crate) fn refund(tx: &mut Tx<'_>, gone: &[Volume]) -> Result<()> {
+    let mut back: BTreeMap<(Id<Project>, &str), i64> = BTreeMap::new();
+    for volume in gone {
+        *back.entry((volume.project_id, VOLUME_GIB)).or_default() += volume.size_gib.get();
+        *back.entry((volume.project_id, VOLUMES)).or_default() += 1;
+    }
+    back.into_iter().try_for_each(|((project, resource), amount)| tx.refund(project, resource, amount))
+}
+
+/// Holds all pools until the transaction ends: where transactions run side by side, two placements would each see the
+/// same room.
+pub(crate) fn lock_pools(c: &mut AnyConnection) -> Result<()> {
+    if let AnyConnection::Pg(c) = c {
+        // not FOR UPDATE, which would also wait for the references of new volumes
+        let lock = "SELECT id FROM storagepool ORDER BY id FOR NO KEY UPDATE";
+        sql_query(lock).execute(c).map_err(database_error)?;
+    }
+    Ok(())
+}
+
+#[derive(QueryableByName)]
+struct Taken {
+    #[diesel(sql_type = Guid)]
+    pool_id: GuidValue,
+    #[diesel(sql_type = st::BigInt)]
+    taken: i64,
+}
+
+/// What volumes take of each pool, in GiB, those being deleted included: their files are still there.
+pub(crate) fn taken(c: &mut AnyConnection) -> Result<HashMap<Id<StoragePool>, i64>> {
+    let sums =
+        "SELECT pool_id, CAST(sum(size_gib) AS bigint) AS taken FROM volume WHERE pool_id IS NOT NULL GROUP BY pool_id";
+    let rows: Vec<Taken> = sql_query(sums).load(c).map_err(database_error)?;
+    Ok(rows.into_iter().map(|row| (Id::from_uuid(row.pool_id.0), row.taken)).collect())
+}
+
+/// Notes a report of a node; false when a later one of the same boot was noted before. Reports of one node that arrive at
+/// once wait here for each other.
+pub(crate) fn note_report(tx: &mut Tx<'_>, node: Id<Node>, boot: Uuid, sequence: u64) -> Result<bool> {
+    let sequence = i64::try_from(sequence)
+        .map_err(|_| Error::invalid("sequence", format!("{sequence} is out of range: count from 1")))?;
+    let first = (
+        node_report::node_id.eq(node.store()),
+        node_report::boot_id.eq(GuidValue(boot)),
+        node_report::sequence.eq(sequence),
+    );
+    let insert = diesel::insert_into(node_report::table).values(first);
+    let inserted = Both(insert.on_conflict(node_report::node_id).do_nothing()).execute(tx.connection());
+    if inserted.map_err(database_error)? == 1 {
+        return Ok(true);
+    }
+    let older = node_report::boot_id.ne(GuidValue(boot)).or(node_report::sequence.lt(sequence));
+    let updated = diesel::update(node_report::table.find(node.store()).filter(older))
+        .set((node_report::boot_id.eq(GuidValue(boot)), node_report::sequence.eq(sequence)))
+        .execute(tx.connection());
+    Ok(updated.map_err(database_error)? == 1)
+}

@@ -1,0 +1,150 @@
+//! `GET /storage/v1/nodeassignment/{node}`: what a node should have, as a long poll on the change feed.
+
+use super::{describe_path, of_node, own_node};
+use crate::reported::OfNode;
+use actix_web::{
+    HttpRequest, HttpResponse,
+    web::{self, Path},
+};
+use cirro_models::{
+    Error, Id, Result,
+    compute::Node,
+    storage::assignment::{AttachmentSpec, StorageAssignment, VolumeSpec},
+};
+use cirro_server::{
+    OwnerContext,
+    http::{Caller, Failure, operation},
+};
+use serde::Deserialize;
+use std::{
+    hash::{DefaultHasher, Hasher},
+    time::Duration,
+};
+use tokio::time::{Instant, timeout_at};
+use utoipa::openapi::{
+    HttpMethod, ObjectBuilder, OpenApi, PathItem, Required,
+    path::{Parameter, ParameterBuilder, ParameterIn},
+    response::ResponseBuilder,
+    schema::Type,
+};
+
+/// The longest wait of one poll.
+const LONGEST: Duration = Duration::from_secs(30);
+/// How often another process's commits are looked for.
+const LOOK: Duration = Duration::from_secs(1);
+/// Between two looks of one poll: when much is written, hundreds of waiting nodes do not read for each write.
+const PAUSE: Duration = Duration::from_millis(100);
+/// What is kept of the caller's time for the answer's way back.
+const WAY_BACK: Duration = Duration::from_millis(500);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    #[serde(default)]
+    since: Option<String>,
+    #[serde(default)]
+    wait_ms: u64,
+}
+
+pub(crate) fn routes(config: &mut web::ServiceConfig) {
+    config.route("/nodeassignment/{node}", web::get().to(assignment));
+}
+
+async fn assignment(caller: Caller, path: Path<String>, request: HttpRequest) -> Result<HttpResponse, Failure> {
+    let work = async {
+        let node = own_node(&caller, &path, true)?;
+        let asked: Asked = serde_urlencoded::from_str(request.query_string())
+            .map_err(|error| Error::invalid("query", error.to_string()))?;
+        let answer = wait(&caller, node, asked).await?;
+        Ok(HttpResponse::Ok().insert_header(("x-request-id", caller.request_id())).json(answer))
+    };
+    work.await.map_err(|error| Failure::with_id(caller.request_id(), error))
+}
+
+/// The assignment as soon as it is another one than the caller has, or as it is when the wait is over.
+async fn wait(caller: &Caller, node: Id<Node>, asked: Asked) -> Result<StorageAssignment> {
+    let database = caller.database()?;
+    let feed = database.feed().clone();
+    let mut commits = feed.commits();
+    let remaining = caller.remaining()?.saturating_sub(WAY_BACK);
+    let until = Instant::now() + Duration::from_millis(asked.wait_ms).min(LONGEST).min(remaining);
+    let mut looked_at = None;
+    loop {
+        commits.mark_unchanged();
+        let (reader, known) = (feed.clone(), looked_at);
+        let read = database.read(move |c| {
+            // the end first: what is committed after it is looked at next time, never missed
+            let end = reader.end(c)?;
+            if known == Some(end) { Ok((end, None)) } else { of_node(c, node).map(|rows| (end, Some(rows))) }
+        });
+        let (end, rows) = read.await?;
+        let over = Instant::now() >= until;
+        let answer = rows.map(|rows| spell(&rows, feed.epoch())).transpose()?;
+        match answer {
+            Some(answer) if over || asked.since.as_ref() != Some(&answer.revision) => return Ok(answer),
+            None if over => looked_at = None,
+            _ => looked_at = Some(end),
+        }
+        if over {
+            continue;
+        }
+        let pause = until.min(Instant::now() + PAUSE);
+        // a commit wakes us; another process's is found by looking
+        let _ = timeout_at(until.min(Instant::now() + LOOK), commits.changed()).await;
+        tokio::time::sleep_until(pause).await;
+    }
+}
+
+/// The complete assignment. Its revision stands for its content: a report that changes nothing of it wakes nobody.
+fn spell(rows: &OfNode, epoch: i64) -> Result<StorageAssignment> {
+    let mut answer = StorageAssignment {
+        epoch: epoch.to_string(),
+        revision: String::new(),
+        volumes: Vec::new(),
+        attachments: rows
+            .attachments
+            .values()
+            .map(|row| AttachmentSpec {
+                id: row.id,
+                volume_id: row.volume_id,
+                instance_id: row.instance_id,
+                detach: row.meta.deleted_at.is_some(),
+            })
+            .collect(),
+        volume_tombstones: Vec::new(),
+    };
+    for row in rows.volumes.values() {
+        match row.meta.deleted_at {
+            None => answer.volumes.push(VolumeSpec { id: row.id, size_gib: row.size_gib }),
+            Some(_) => answer.volume_tombstones.push(row.id),
+        }
+    }
+    answer.volumes.sort_by_key(|volume| volume.id);
+    answer.attachments.sort_by_key(|attachment| attachment.id);
+    answer.volume_tombstones.sort();
+    let mut hasher = DefaultHasher::new();
+    hasher.write(&serde_json::to_vec(&answer).map_err(Error::internal)?);
+    answer.revision = format!("{:016x}", hasher.finish());
+    Ok(answer)
+}
+
+pub(crate) fn describe(document: &mut OpenApi) {
+    describe_path::<StorageAssignment>(document, "/storage/v1/nodeassignment/{node}", |schema| {
+        let answer =
+            ResponseBuilder::new().description("What the node should have").content("application/json", schema);
+        let get = operation(
+            "get_storage_nodeassignment".to_owned(),
+            "node",
+            "What a node should have of volumes (long poll, for its agent)".to_owned(),
+        );
+        let (text, number) =
+            (ObjectBuilder::new().schema_type(Type::String), ObjectBuilder::new().schema_type(Type::Integer));
+        let get = get.parameter(query("since", text)).parameter(query("wait_ms", number.minimum(Some(0))));
+        PathItem::new(HttpMethod::Get, get.response("200", answer))
+    });
+}
+
+fn query(name: &str, schema: ObjectBuilder) -> Parameter {
+    let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Query).required(Required::False);
+    parameter.schema(Some(schema.build())).build()
+}

@@ -1,0 +1,5 @@
+//! What storage does without being asked.
+
+mod vanished;
+
+pub use vanished::run;
