@@ -1,6 +1,9 @@
 //! A transaction on the owner's database: the only way to change rows.
 
-use crate::db::{RequestNote, database_error, tables::change};
+use crate::{
+    cache::Written,
+    db::{RequestNote, database_error, tables::change},
+};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use cirro_models::{
     Error, Generation, Id, Model, Reach, Result, Timestamp,
@@ -24,12 +27,22 @@ pub struct Tx<'c> {
     pub(crate) lost_race: bool,
     /// Another request with the same key has won; its answer counts.
     pub(crate) duplicate: bool,
-    pub(crate) wrote: bool,
+    /// The rows that were written, which caches must not tell any longer.
+    pub(crate) written: Vec<Written>,
 }
 
 impl<'c> Tx<'c> {
     pub(crate) fn new(connection: &'c mut AnyConnection, by: &'c str, note: Option<&'c RequestNote>) -> Self {
-        Self { connection, by, note, answer: None, once: Map::new(), lost_race: false, duplicate: false, wrote: false }
+        Self {
+            connection,
+            by,
+            note,
+            answer: None,
+            once: Map::new(),
+            lost_race: false,
+            duplicate: false,
+            written: Vec::new(),
+        }
     }
     /// The connection, for joins and records of the owner's own.
     pub fn connection(&mut self) -> &mut AnyConnection {
@@ -171,7 +184,7 @@ impl<'c> Tx<'c> {
         self.announce(row, ChangeKind::Updated)
     }
     fn announce<M: Model>(&mut self, row: &M, kind: ChangeKind) -> Result<()> {
-        self.wrote = true;
+        self.written.push((M::PATH, row.id().uuid()));
         diesel::insert_into(change::table)
             .values((
                 change::model.eq(M::PATH),
@@ -200,7 +213,7 @@ impl<'c> Tx<'c> {
     /// Records the note with what was answered; to be called last.
     pub(crate) fn finish(&mut self) -> Result<()> {
         let Some(note) = self.note else { return Ok(()) };
-        if !self.wrote && self.answer.is_none() {
+        if self.written.is_empty() && self.answer.is_none() {
             return Ok(());
         }
         let (subject, status, answer) =
