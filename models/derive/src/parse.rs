@@ -117,11 +117,7 @@ impl Declaration {
         let refuse = |text: String| Err(syn::Error::new(self.name.span(), text));
         let count = |pick: fn(&Field) -> bool| self.fields.iter().filter(|field| pick(field)).count();
         let name = &self.name;
-        if !self
-            .fields
-            .iter()
-            .any(|f| f.name == "id" && f.refers_to().is_some_and(|ty| last_word(ty) == name.to_string()))
-        {
+        if !self.fields.iter().any(|f| f.name == "id" && f.refers_to().is_some_and(|ty| *name == last_word(ty))) {
             return refuse(format!("a model needs an id: add `pub id: Id<{name}>`"));
         }
         if count(|f| f.meta) > 1 {

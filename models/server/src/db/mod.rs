@@ -57,7 +57,7 @@ impl Database {
         let caches = Arc::new(Caches::default());
         let readers = (0..READERS).map(|_| url.connect()).collect::<Result<Vec<_>>>()?;
         let writer = sqlite.then(|| Writer::start(first, feed.clone(), caches.clone())).transpose()?;
-        Ok(Self(Arc::new(Inner { readers: Pool::start(readers, url.clone())?, writer, feed, caches })))
+        Ok(Self(Arc::new(Inner { readers: Pool::start(readers, url)?, writer, feed, caches })))
     }
     /// Whether one process owns the database, so that what is remembered of it stays true.
     pub fn is_exclusive(&self) -> bool {
@@ -83,12 +83,11 @@ impl Database {
         change: impl FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let by = by.principal().to_string();
-        match &self.0.writer {
-            Some(writer) => writer.run(by, note, change).await,
-            None => {
-                let feed = self.0.feed.clone();
-                self.0.readers.run(move |c| writer::in_transaction(c, &by, note.as_deref(), &feed, change)).await
-            }
+        if let Some(writer) = &self.0.writer {
+            writer.run(by, note, change).await
+        } else {
+            let feed = self.0.feed.clone();
+            self.0.readers.run(move |c| writer::in_transaction(c, &by, note.as_deref(), &feed, change)).await
         }
     }
     /// Tells the database of a position that a reader holds: one that has not been written yet proves that the database

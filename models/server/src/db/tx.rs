@@ -18,6 +18,7 @@ use serde_json::{Map, Value};
 
 /// A transaction. Every row written through it gets its feed entry and its labels' index, and, if it is what the
 /// request is about, becomes the recorded answer.
+#[allow(clippy::struct_excessive_bools, reason = "each says that something has happened")]
 pub struct Tx<'c> {
     connection: &'c mut AnyConnection,
     by: &'c str,
@@ -90,7 +91,7 @@ impl<'c> Tx<'c> {
             if !row.meta().labels.is_empty() {
                 self.run(|c| label::put(c, M::PATH, row.id().uuid(), &row.meta().labels), database_error)?;
             }
-            self.announce(row, ChangeKind::Created)?;
+            self.announce(row, &ChangeKind::Created)?;
             self.answers("create", row, if M::ACCEPTED { 202 } else { 201 })?;
         }
         Ok(())
@@ -168,7 +169,7 @@ impl<'c> Tx<'c> {
             return Err(Error::not_found(M::PATH, id));
         }
         self.run(|c| label::clear(c, M::PATH, id.uuid()), database_error)?;
-        self.announce(row, ChangeKind::Deleted)?;
+        self.announce(row, &ChangeKind::Deleted)?;
         if self.is_about::<M>("delete", id) {
             // the row as it was: who repeats the request is judged by it
             self.answer = Some((id.uuid(), 204, Some(serde_json::to_value(row).map_err(Error::internal)?)));
@@ -199,9 +200,9 @@ impl<'c> Tx<'c> {
         if row.meta().labels != stored.meta().labels {
             self.run(|c| label::put(c, M::PATH, row.id().uuid(), &row.meta().labels), database_error)?;
         }
-        self.announce(row, ChangeKind::Updated)
+        self.announce(row, &ChangeKind::Updated)
     }
-    fn announce<M: Model>(&mut self, row: &M, kind: ChangeKind) -> Result<()> {
+    fn announce<M: Model>(&mut self, row: &M, kind: &ChangeKind) -> Result<()> {
         self.written.push((M::PATH, row.id().uuid()));
         let entry = diesel::insert_into(change::table).values((
             change::model.eq(M::PATH),

@@ -84,6 +84,7 @@ pub async fn no_such_route(request: HttpRequest) -> HttpResponse {
 }
 
 /// The answer to a method that a path does not have; `allow` are those that it has.
+#[allow(clippy::unused_async, reason = "a handler")]
 pub(crate) async fn wrong_method(request: HttpRequest, allow: &'static str) -> HttpResponse {
     let mut response = no_such_operation(&request, true).error_response();
     response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allow));
