@@ -1,6 +1,9 @@
 //! A transaction on the owner's database: the only way to change rows.
 
-use crate::db::{RequestNote, database_error, tables::change};
+use crate::{
+    cache::Written,
+    db::{RequestNote, database_error, tables::change},
+};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use cirro_models::{
     Error, Generation, Id, Model, Reach, Result, Timestamp,
@@ -26,9 +29,10 @@ pub struct Tx<'c> {
     pub(crate) lost_race: bool,
     /// Another request with the same key has won; its answer counts.
     pub(crate) duplicate: bool,
-    pub(crate) wrote: bool,
     /// The database has refused a statement: PostgreSQL takes no other one after it.
     failed: bool,
+    /// The rows that were written, which caches must not tell any longer.
+    pub(crate) written: Vec<Written>,
 }
 
 impl<'c> Tx<'c> {
@@ -41,8 +45,8 @@ impl<'c> Tx<'c> {
             once: Map::new(),
             lost_race: false,
             duplicate: false,
-            wrote: false,
             failed: false,
+            written: Vec::new(),
         }
     }
     /// The connection, for joins and records of the owner's own.
@@ -199,7 +203,7 @@ impl<'c> Tx<'c> {
         self.announce(row, &ChangeKind::Updated)
     }
     fn announce<M: Model>(&mut self, row: &M, kind: &ChangeKind) -> Result<()> {
-        self.wrote = true;
+        self.written.push((M::PATH, row.id().uuid()));
         let entry = diesel::insert_into(change::table).values((
             change::model.eq(M::PATH),
             change::id.eq(GuidValue(row.id().uuid())),
@@ -231,7 +235,7 @@ impl<'c> Tx<'c> {
             return Err(Error::internal("a change went on after the database had refused a statement of it"));
         }
         let Some(note) = self.note else { return Ok(()) };
-        if !self.wrote && self.answer.is_none() {
+        if self.written.is_empty() && self.answer.is_none() {
             return Ok(());
         }
         let (subject, status, answer) =
