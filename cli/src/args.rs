@@ -3,9 +3,10 @@
 use crate::{
     failure::Failure,
     login::{self, LoginArgs, LogoutArgs},
-    nouns::{attachment, flavor, grant, image, instance, key, node, pool, project, ssh_key, user, volume},
+    nouns::{attachment, flavor, grant, image, instance, key, node, pool, project, ssh_key, unclaimed, user, volume},
     out::{self, Format},
     site::Site,
+    up::UpArgs,
 };
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
@@ -98,6 +99,10 @@ impl Global {
 /// it calls [`crate::log`] with a default first.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Run a whole site on this machine: the four services and, unless told otherwise, the agent that runs its guests
+    #[command(after_help = "Examples:\n  cirro up\n  cirro up --data /srv/cirro --listen 127.0.0.1:8080\n  \
+        cirro up --no-agent --simulate 10")]
+    Up(UpArgs),
     /// Log in, and remember the site and the project
     #[command(after_help = "Examples:\n  cirro login --url https://cloud.example --user alice --project web\n  \
         cirro login --user 0197… --password-stdin <secret-of-the-api-key --keep-password")]
@@ -181,6 +186,13 @@ pub(crate) enum Command {
         cirro instance list --status failed\n  cirro instance delete web1 web2 --wait"
     )]
     Instance(instance::Verb),
+    /// Unclaimed guests: held by a node, but no instance stands for them
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  cirro unclaimed list\n  cirro unclaimed adopt web1\n  cirro unclaimed delete web2\n\n\
+        They appear when the site's databases were put back to an earlier state. Their nodes leave them alone."
+    )]
+    Unclaimed(unclaimed::Verb),
     /// Print the completions of a shell
     #[command(after_help = "Examples:\n  cirro completion bash >~/.local/share/bash-completion/completions/cirro\n  \
         cirro completion zsh >~/.zfunc/_cirro\n  cirro completion fish >~/.config/fish/completions/cirro.fish")]
@@ -193,11 +205,16 @@ pub(crate) enum Command {
 }
 
 impl Command {
+    /// What is logged if `CIRRO_LOG` does not say: a command that serves tells what it does.
+    pub(crate) fn default_log(&self) -> Option<&'static str> {
+        matches!(self, Self::Up(_)).then_some("info,actix_server=warn")
+    }
     /// Does it.
     pub(crate) async fn run(self, global: &Global) -> Result<(), Failure> {
         let site = || Site::open(global);
         match self {
             Self::Login(args) => args.run(global).await,
+            Self::Up(args) => args.run().await,
             Self::Logout(args) => args.run(global).await,
             Self::Token => login::token(global).await,
             Self::User(verb) => verb.run(&site()?).await,
@@ -212,6 +229,7 @@ impl Command {
             Self::Volume(verb) => verb.run(&site()?).await,
             Self::Attachment(verb) => verb.run(&site()?).await,
             Self::Instance(verb) => verb.run(&site()?).await,
+            Self::Unclaimed(verb) => verb.run(&site()?).await,
             Self::Completion { shell } => completion(shell),
             Self::Version => out::text(concat!("cirro ", env!("CARGO_PKG_VERSION"))),
         }

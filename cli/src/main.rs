@@ -18,6 +18,7 @@ mod quantity;
 mod resolve;
 mod site;
 mod table;
+mod up;
 mod verbs;
 mod wait;
 
@@ -28,7 +29,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let Cli { global, command } = Cli::parse();
-    let outcome = log(None).and_then(|()| run(&global, command));
+    let outcome = log(command.default_log()).and_then(|()| run(&global, command));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),

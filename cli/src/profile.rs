@@ -59,7 +59,6 @@ pub(crate) struct HeldToken {
 
 impl Profile {
     /// The profile of somebody whose password is kept: how `cirro up` leaves the first admin's login.
-    #[allow(dead_code, reason = "`cirro up` calls it")]
     pub(crate) fn with_password(url: &str, user: &str, password: Secret, project: &str) -> Self {
         Self {
             url: url.to_owned(),

@@ -3,7 +3,7 @@
 use crate::{
     failure::Failure,
     input,
-    nouns::{Noun, console::ConsoleArgs},
+    nouns::{Noun, console::ConsoleArgs, unclaimed::Adopt},
     out, resolve,
     site::Site,
     table::Column,
@@ -102,6 +102,8 @@ pub(crate) enum Verb {
     Reset(Act),
     /// Print what the guest has printed on its serial console
     ConsoleLog(ConsoleArgs),
+    /// Make a guest that nobody claims an instance again (see `cirro unclaimed`)
+    Adopt(Adopt),
 }
 
 #[derive(Debug, Args)]
@@ -247,6 +249,7 @@ impl Verb {
             Self::Reboot(args) => args.run(site, ActionKind::Reboot).await,
             Self::Reset(args) => args.run(site, ActionKind::Reset).await,
             Self::ConsoleLog(args) => args.run(site).await,
+            Self::Adopt(args) => args.run(site).await,
         }
     }
 }

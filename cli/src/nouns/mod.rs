@@ -11,6 +11,7 @@ pub(crate) mod node;
 pub(crate) mod pool;
 pub(crate) mod project;
 pub(crate) mod ssh_key;
+pub(crate) mod unclaimed;
 pub(crate) mod user;
 pub(crate) mod volume;
 

@@ -67,6 +67,9 @@ impl Field {
                     }
                 };
                 *flag = true;
+                if marker.input.peek(syn::Token![=]) {
+                    return Err(marker.error(format!("`{word}` stands alone: drop the `=` and what follows")));
+                }
                 Ok(())
             })?;
         }

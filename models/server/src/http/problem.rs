@@ -1,7 +1,10 @@
 //! Errors as `application/problem+json`, logged once on the way out.
 
 use crate::http::caller::request_id;
-use actix_web::{HttpRequest, HttpResponse, ResponseError, http::StatusCode};
+use actix_web::{
+    HttpRequest, HttpResponse, ResponseError,
+    http::{StatusCode, header},
+};
 use cirro_models::{
     Error,
     problem::{PROBLEM_JSON, Problem},
@@ -14,6 +17,7 @@ pub struct Failure {
     error: Error,
     request_id: String,
     status: Option<StatusCode>,
+    detail: Option<String>,
 }
 
 impl Failure {
@@ -28,7 +32,7 @@ impl Failure {
         if let Error::Internal { source } = &error {
             tracing::error!(error = source.as_ref() as &dyn std::error::Error, request_id, "a request failed");
         }
-        Self { error, request_id, status: None }
+        Self { error, request_id, status: None, detail: None }
     }
 }
 
@@ -48,6 +52,9 @@ impl ResponseError for Failure {
         problem.request_id = Some(self.request_id.clone());
         let mut response = HttpResponse::build(self.status_code());
         problem.status = self.status_code().as_u16();
+        if let Some(detail) = &self.detail {
+            problem.detail.clone_from(detail);
+        }
         response.content_type(PROBLEM_JSON).insert_header(("x-request-id", self.request_id.as_str()));
         if let Some(seconds) = problem.retry_after_s {
             response.insert_header(("retry-after", seconds));
@@ -71,14 +78,22 @@ impl JsonBody for actix_web::HttpResponseBuilder {
 
 /// The answer to a path or method that does not exist.
 pub async fn no_such_route(request: HttpRequest) -> HttpResponse {
-    let detail = format!("{} {} is no operation of this API: see /docs", request.method(), request.path());
     // a path that exists for another method
     let known = request.resource_map().has_resource(request.path());
-    let mut failure = Failure::of(&request, Error::not_found("operation", detail.as_str()));
-    failure.error =
-        Error::NotFound { kind: "operation".to_owned(), id: format!("{} {}", request.method(), request.path()) };
-    if known {
-        failure.status = Some(StatusCode::METHOD_NOT_ALLOWED);
-    }
-    failure.error_response()
+    no_such_operation(&request, known).error_response()
+}
+
+/// The answer to a method that a path does not have; `allow` are those that it has.
+pub(crate) async fn wrong_method(request: HttpRequest, allow: &'static str) -> HttpResponse {
+    let mut response = no_such_operation(&request, true).error_response();
+    response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allow));
+    response
+}
+
+fn no_such_operation(request: &HttpRequest, known: bool) -> Failure {
+    let operation = format!("{} {}", request.method(), request.path());
+    let mut failure = Failure::of(request, Error::not_found("operation", &operation));
+    failure.detail = Some(format!("{operation} is no operation of this API: see /docs"));
+    failure.status = known.then_some(StatusCode::METHOD_NOT_ALLOWED);
+    failure
 }

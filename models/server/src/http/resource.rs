@@ -27,12 +27,12 @@ impl<M: Table> MountedModel for Resource<M> {
                 web::resource(format!("/{}", M::PATH))
                     .route(web::get().to(list::<M>))
                     .route(web::post().to(create::<M>))
-                    .default_service(web::to(super::no_such_route)),
+                    .default_service(web::to(|request| super::problem::wrong_method(request, "GET, POST"))),
             )
             .service(
                 web::resource(format!("/{}/batch", M::PATH))
                     .route(web::post().to(batch::<M>))
-                    .default_service(web::to(super::no_such_route)),
+                    .default_service(web::to(|request| super::problem::wrong_method(request, "POST"))),
             )
             .service(
                 web::resource(format!("/{}/{{id}}", M::PATH))
@@ -40,7 +40,9 @@ impl<M: Table> MountedModel for Resource<M> {
                     .route(web::put().to(save::<M>))
                     .route(web::patch().to(update::<M>))
                     .route(web::delete().to(delete::<M>))
-                    .default_service(web::to(super::no_such_route)),
+                    .default_service(web::to(|request| {
+                        super::problem::wrong_method(request, "GET, PUT, PATCH, DELETE")
+                    })),
             );
     }
     fn describe(&self, document: &mut utoipa::openapi::OpenApi) {
