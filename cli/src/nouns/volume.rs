@@ -6,7 +6,9 @@ use crate::{
     quantity, resolve,
     site::Site,
     table::Column,
-    verbs::{Create, Delete, Key, LabelChanges, Labelled, Labels, List, Request, Show, Update, create, delete, show},
+    verbs::{
+        Create, Delete, Ending, Key, LabelChanges, Labelled, Labels, List, Request, Show, Update, create, delete, show,
+    },
     wait::{Patience, Progress, Wait},
 };
 use cirro_models::{
@@ -165,7 +167,8 @@ impl Detach {
                 self.volume
             )));
         };
-        delete(site, &attachment.label(), attachment.id, &self.key, self.wait.longest()).await
+        let ending = Ending { what: format!("volume {}", self.volume), done: "detached" };
+        delete(site, &ending, attachment.id, &self.key, self.wait.longest()).await
     }
 }
 

@@ -32,16 +32,25 @@ impl<W: Patience> Delete<W> {
             ids.push((which, resolve::id::<M>(site, which).await?));
         }
         for (which, id) in ids {
-            delete(site, which, id, &self.key, self.wait.longest()).await?;
+            let what = Ending { what: format!("{} {which}", M::WORD), done: "deleted" };
+            delete(site, &what, id, &self.key, self.wait.longest()).await?;
         }
         Ok(())
     }
 }
 
+/// What ends, in words.
+pub(crate) struct Ending {
+    /// The thing, such as `volume data`.
+    pub(crate) what: String,
+    /// What it is afterwards, such as `deleted`.
+    pub(crate) done: &'static str,
+}
+
 /// Deletes one, and waits until it is gone.
 pub(crate) async fn delete<M: Noun>(
     site: &Site,
-    which: &str,
+    Ending { what, done }: &Ending,
     id: Id<M>,
     key: &Key,
     longest: Option<Duration>,
@@ -52,12 +61,12 @@ pub(crate) async fn delete<M: Noun>(
     if begun && let Some(longest) = longest {
         // a deletion never ends in a failed thing that stays: only in time's end
         if let Ended::Gone = wait::until(site, id, longest, |_: &M| Progress::UnderWay).await? {
-            out::state(which, "deleted", None);
+            out::state(what, done, None);
         }
     }
     if site.is_json() {
         return out::json(&json);
     }
-    let state = if begun && longest.is_none() { "is being deleted" } else { "is deleted" };
-    out::text(&crate::escape::line(&format!("{} {which} {state}", M::WORD)))
+    let being = if begun && longest.is_none() { "being " } else { "" };
+    out::text(&crate::escape::line(&format!("{what} is {being}{done}")))
 }

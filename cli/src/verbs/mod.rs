@@ -8,7 +8,7 @@ mod show;
 
 pub(crate) use change::{Update, update};
 pub(crate) use create::{Create, create};
-pub(crate) use delete::{Delete, delete};
+pub(crate) use delete::{Delete, Ending, delete};
 pub(crate) use list::List;
 pub(crate) use show::{Show, show};
 

@@ -63,13 +63,14 @@ impl Fake {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
     /// Adds a row, completed with what every row has.
+    #[allow(clippy::needless_pass_by_value, reason = "tests write rows where they are used")]
     pub fn add(&self, model: &str, row: Value) -> String {
-        self.state().add(model, row)
+        self.state().add(model, &row)
     }
 }
 
 impl State {
-    fn add(&mut self, model: &str, row: Value) -> String {
+    fn add(&mut self, model: &str, row: &Value) -> String {
         self.next += 1;
         let id = format!("01970000-0000-7000-8000-{:012x}", self.next);
         let mut whole = json!({
@@ -77,7 +78,7 @@ impl State {
             "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z",
             "links": {"self": format!("/x/{id}")}
         });
-        merge(&mut whole, &row);
+        merge(&mut whole, row);
         self.rows.entry(model.to_owned()).or_default().push(whole);
         id
     }
@@ -127,7 +128,7 @@ fn answer(state: &mut State, request: &HttpRequest, body: &[u8]) -> HttpResponse
     state.asked.push((method.clone(), request.path().to_owned(), header("idempotency-key")));
     let parsed: Value = serde_json::from_slice(body).unwrap_or_default();
     if request.path() == "/identity/v1/token" {
-        return token(state, header("authorization"), &parsed);
+        return token(state, header("authorization").as_deref(), &parsed);
     }
     let bearer = header("authorization").and_then(|value| value.strip_prefix("Bearer ").map(str::to_owned));
     if !bearer.is_some_and(|token| state.good.contains(&token)) {
@@ -155,7 +156,8 @@ fn answer(state: &mut State, request: &HttpRequest, body: &[u8]) -> HttpResponse
                 return problem(status, "invalid", "the image has a backing file: flatten it");
             }
             state.bytes = body.to_vec();
-            let sha256: String = openssl::sha::sha256(body).iter().map(|byte| format!("{byte:02x}")).collect();
+            let digest = openssl::sha::sha256(body);
+            let sha256 = digest.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
             let row = state.row("machineimage", id).expect("announced");
             merge(row, &json!({"status": "ready", "sha256": sha256, "virtual_bytes": 1 << 20}));
             HttpResponse::Ok().json(row.clone())
@@ -176,7 +178,7 @@ fn answer(state: &mut State, request: &HttpRequest, body: &[u8]) -> HttpResponse
             };
             let mut row = begun;
             merge(&mut row, &parsed);
-            let id = state.add(model, row);
+            let id = state.add(model, &row);
             HttpResponse::Created().json(state.row(model, &id).cloned())
         }
         ("GET", [model, id]) => {
@@ -229,9 +231,9 @@ fn list(state: &State, model: &str, query: &HashMap<String, String>) -> HttpResp
     HttpResponse::Ok().json(whole)
 }
 
-fn token(state: &mut State, authorization: Option<String>, asked: &Value) -> HttpResponse {
+fn token(state: &mut State, authorization: Option<&str>, asked: &Value) -> HttpResponse {
     // alice:correct horse
-    let by_password = authorization.as_deref() == Some("Basic YWxpY2U6Y29ycmVjdCBob3JzZQ==");
+    let by_password = authorization == Some("Basic YWxpY2U6Y29ycmVjdCBob3JzZQ==");
     let spent = state.next;
     if !by_password && asked["refresh"] != format!("refresh-{spent}") {
         return problem(401, "unauthenticated", "the name or the password is wrong");
