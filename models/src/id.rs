@@ -78,7 +78,11 @@ impl<M> Serialize for Id<M> {
 }
 impl<'de, M> Deserialize<'de> for Id<M> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Uuid::deserialize(deserializer).map(Self::from_uuid)
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(|_| {
+            let shown: String = text.chars().take(64).collect();
+            serde::de::Error::custom(format!("{shown:?} is no id: give a UUID, such as {}", Uuid::nil()))
+        })
     }
 }
 // the trait that utoipa asks of types with parameters; `PartialSchema` follows from it

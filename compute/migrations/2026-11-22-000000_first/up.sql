@@ -13,6 +13,7 @@ CREATE TABLE flavor (
     deleted_at timestamptz
 );
 CREATE UNIQUE INDEX flavor_name ON flavor (name) WHERE deleted_at IS NULL;
+CREATE INDEX flavor_by_name ON flavor (name);
 
 CREATE TABLE sshkey (
     id uuid PRIMARY KEY NOT NULL,
@@ -50,6 +51,7 @@ CREATE TABLE node (
     deleted_at timestamptz
 );
 CREATE UNIQUE INDEX node_name ON node (name) WHERE deleted_at IS NULL;
+CREATE INDEX node_by_name ON node (name);
 CREATE INDEX node_schedulable ON node (schedulable);
 CREATE INDEX node_status ON node (status);
 

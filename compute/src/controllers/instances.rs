@@ -12,7 +12,7 @@ use cirro_models::{
     compute::{
         Flavor, Instance, SshKey,
         assignment::ImageSpec,
-        instance::{InstancePatch, InstanceStatus, NewInstance},
+        instance::{InstancePatch, InstanceStatus, NewInstance, Power},
     },
     identity::Project,
     images::MachineImage,
@@ -50,9 +50,15 @@ impl Controller<Instance> for Instances {
     ) -> Result<Instance> {
         let id = current.id;
         let write = move |tx: &mut Tx<'_>| {
+            let before: Instance = tx.get(id)?;
             tx.patch_then(id, patch.clone(), version, |instance, applied| {
                 instance.require_live()?;
-                if applied.desire {
+                // a wish that is there already, but did not come true, is a new one when it is uttered again
+                let again = !applied.desire && asks_again(&before, instance, patch.power.is_some());
+                if again {
+                    instance.generation = instance.generation.next();
+                }
+                if applied.desire || again {
                     instance.status = states::wished(&instance.status, &instance.power);
                     instance.status_deadline = states::deadline(&instance.status);
                     instance.status_reason = None;
@@ -92,6 +98,13 @@ impl Controller<Instance> for Instances {
         })
         .await
     }
+}
+
+/// Whether the same wish is to be tried again: after it has failed, or by force where the guest does not stop.
+fn asks_again(before: &Instance, now: &Instance, power_named: bool) -> bool {
+    let force = now.force_stop == Some(true) && before.force_stop != Some(true);
+    let forced = force && now.power == Power::Stopped && before.status != InstanceStatus::Stopped;
+    forced || (power_named && before.status == InstanceStatus::Failed)
 }
 
 /// A missing reference is a value that can't be used, named by its field.

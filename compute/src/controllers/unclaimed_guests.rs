@@ -46,6 +46,9 @@ impl Controller<UnclaimedGuest> for UnclaimedGuests {
         let by = ctx.subject().principal().clone();
         let write = move |tx: &mut Tx<'_>| {
             let guest = tx.patch::<UnclaimedGuest>(id, patch.clone(), version)?;
+            if guest.meta.deleted_at.is_some() {
+                return Err(Error::conflict(format!("guest {} is being destroyed: it can't be adopted", guest.name)));
+            }
             let meta = Meta::created(&by);
             adopt(tx, &guest, spec.clone(), meta)?;
             tx.remove(&guest)?;

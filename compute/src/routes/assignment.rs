@@ -8,7 +8,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use cirro_models::{
     Error, Id, Reach, Result,
     compute::{
-        ConsoleLog, Instance, InstanceAction, Node,
+        ConsoleLog, Instance, InstanceAction, Node, UnclaimedGuest,
         assignment::{AssignedAction, AssignedConsoleLog, AssignedInstance, InstanceSpec, NodeAssignment},
         console_log::{ConsoleLogFilter, ConsoleLogStatus},
         instance::InstanceFilter,
@@ -105,8 +105,11 @@ fn read(c: &mut AnyConnection, feed: &Feed, node: Id<Node>, since: Option<Positi
         let ids =
             |model: &str| entries.iter().filter(|entry| entry.model == model).map(|entry| entry.id).collect::<Vec<_>>();
         let instances = ids(<Instance as cirro_models::Model>::PATH);
-        let others =
-            [ids(<InstanceAction as cirro_models::Model>::PATH), ids(<ConsoleLog as cirro_models::Model>::PATH)];
+        let others = [
+            ids(<InstanceAction as cirro_models::Model>::PATH),
+            ids(<ConsoleLog as cirro_models::Model>::PATH),
+            ids(<UnclaimedGuest as cirro_models::Model>::PATH),
+        ];
         concerns |= concerning(c, node, &instances, &others)?;
         changed.extend(instances);
     }
@@ -121,7 +124,7 @@ fn concerning(
     c: &mut AnyConnection,
     node: Id<Node>,
     instances: &[uuid::Uuid],
-    others: &[Vec<uuid::Uuid>; 2],
+    others: &[Vec<uuid::Uuid>; 3],
 ) -> Result<bool> {
     let instances: Vec<Id<Instance>> = instances.iter().copied().map(Id::from_uuid).collect();
     let rows = Instance::select(c, &instances).map_err(Error::internal)?;
@@ -135,10 +138,14 @@ fn concerning(
     }
     let actions: Vec<_> = others[0].iter().copied().map(Id::from_uuid).collect();
     let logs: Vec<_> = others[1].iter().copied().map(Id::from_uuid).collect();
+    let guests: Vec<_> = others[2].iter().copied().map(Id::from_uuid).collect();
     let actions = InstanceAction::select(c, &actions).map_err(Error::internal)?;
     let logs = ConsoleLog::select(c, &logs).map_err(Error::internal)?;
+    let guests = UnclaimedGuest::select(c, &guests).map_err(Error::internal)?;
     Ok(actions.iter().any(|row| row.node_id == Some(node) && row.status == ActionStatus::Pending)
-        || logs.iter().any(|row| row.node_id == Some(node) && row.status == ConsoleLogStatus::Requested))
+        || logs.iter().any(|row| row.node_id == Some(node) && row.status == ConsoleLogStatus::Requested)
+        // one that is being destroyed has a tombstone
+        || guests.iter().any(|row| row.node_id == node && row.meta.deleted_at.is_some()))
 }
 
 /// The whole assignment, with the bodies of `changed` (of all, without it).

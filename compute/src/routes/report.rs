@@ -161,12 +161,25 @@ fn about_console(tx: &mut Tx<'_>, node: Id<Node>, read: &ConsoleRead) -> Result<
     tx.change_from(&stored, |log| {
         log.status = if read.error.is_some() { ConsoleLogStatus::Failed } else { ConsoleLogStatus::Ready };
         log.reason = bounded(read.error.as_ref());
-        // NUL is the one character that PostgreSQL's text can't hold
-        log.text =
-            read.text.as_ref().map(|text| text.chars().filter(|c| *c != '\0').take(ConsoleLog::MAX_TEXT).collect());
+        log.text = read.text.as_deref().map(last_part);
         log.read_at = Some(Timestamp::now());
     })
     .map(drop)
+}
+
+/// The end of a console text, at most [`ConsoleLog::MAX_TEXT`] bytes. The node has escaped control characters; one that
+/// has not is not to be trusted with the reader's terminal.
+fn last_part(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\t' => shown.push(c),
+            c if c.is_control() => shown.extend(c.escape_default()),
+            c => shown.push(c),
+        }
+    }
+    let begin = shown.ceil_char_boundary(shown.len().saturating_sub(ConsoleLog::MAX_TEXT));
+    shown.split_off(begin)
 }
 
 /// Makes the rows of unclaimed guests agree with what the node has just reported.
@@ -177,8 +190,10 @@ fn unclaimed(tx: &mut Tx<'_>, node: Id<Node>, seen: &[UnclaimedSeen]) -> Result<
         tx.remove(row)?;
     }
     for guest in seen.iter().filter(|guest| !known.iter().any(|row| row.instance_id == guest.id)) {
-        // an instance of ours on another node, or one that is being deleted, is not for adoption
-        if tx.find::<Instance>(guest.id)?.is_some() {
+        // an instance of ours on another node, or one that is being deleted, is not for adoption; nor is a guest that
+        // another node, or this report, has named before: whoever came first has the row until it is looked into
+        let named = UnclaimedGuestFilter { instance_id: Some(guest.id), ..UnclaimedGuestFilter::default() };
+        if tx.find::<Instance>(guest.id)?.is_some() || !tx.list::<UnclaimedGuest>(&named, 1)?.is_empty() {
             continue;
         }
         let name = Name::parse(&guest.name).or_else(|_| Name::parse(&format!("unclaimed-{}", guest.id)));

@@ -12,6 +12,7 @@ CREATE TABLE "user" (
     deleted_at timestamptz
 );
 CREATE UNIQUE INDEX user_name ON "user" (name) WHERE deleted_at IS NULL;
+CREATE INDEX user_by_name ON "user" (name);
 CREATE INDEX user_enabled ON "user" (enabled);
 
 CREATE TABLE project (
@@ -32,6 +33,7 @@ CREATE TABLE project (
     deleted_at timestamptz
 );
 CREATE UNIQUE INDEX project_name ON project (name) WHERE deleted_at IS NULL;
+CREATE INDEX project_by_name ON project (name);
 
 CREATE TABLE "grant" (
     id uuid PRIMARY KEY NOT NULL,
@@ -48,6 +50,7 @@ CREATE TABLE "grant" (
 -- a site grant has no project, and null is never equal to null
 CREATE UNIQUE INDEX grant_project ON "grant" (user_id, project_id, role) WHERE deleted_at IS NULL;
 CREATE UNIQUE INDEX grant_site ON "grant" (user_id, role) WHERE deleted_at IS NULL AND project_id IS NULL;
+CREATE INDEX grant_by_user ON "grant" (user_id);
 CREATE INDEX grant_by_project ON "grant" (project_id);
 CREATE INDEX grant_by_role ON "grant" (role);
 
@@ -66,6 +69,7 @@ CREATE TABLE apikey (
     deleted_at timestamptz
 );
 CREATE UNIQUE INDEX apikey_name ON apikey (user_id, name) WHERE deleted_at IS NULL;
+CREATE INDEX apikey_by_user ON apikey (user_id);
 CREATE INDEX apikey_by_name ON apikey (name);
 CREATE INDEX apikey_project ON apikey (project_id);
 

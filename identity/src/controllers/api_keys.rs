@@ -3,8 +3,12 @@
 use crate::{password, records, signer::Signer};
 use async_trait::async_trait;
 use cirro_models::{
-    Context, Created, Deleted, Error, Principal, Result, Timestamp,
-    identity::{ApiKey, Grant, api_key::NewApiKey, grant::GrantFilter},
+    Context, Created, Deleted, Error, Generation, Principal, Result, Timestamp,
+    identity::{
+        ApiKey, Grant, Project,
+        api_key::{ApiKeyPatch, NewApiKey},
+        grant::GrantFilter,
+    },
 };
 use cirro_server::{Controller, OwnerContext};
 
@@ -28,6 +32,9 @@ impl Controller<ApiKey> for ApiKeys {
         let is_operator = ctx.subject().is_operator();
         let told = secret.clone();
         let write = move |tx: &mut cirro_server::Tx<'_>| {
+            if is_operator && tx.find::<Project>(draft.project_id)?.is_none() {
+                return Err(Error::invalid("project_id", "there is no such project: see `cirro project list`"));
+            }
             let own = GrantFilter {
                 user_id: Some(draft.user_id),
                 project_id: Some(draft.project_id),
@@ -46,6 +53,17 @@ impl Controller<ApiKey> for ApiKeys {
         };
         let key = ctx.write(write).await?;
         Ok(Created::from(key).once("secret", told))
+    }
+
+    async fn update(
+        &self,
+        ctx: &Context,
+        current: ApiKey,
+        patch: ApiKeyPatch,
+        version: Option<Generation>,
+    ) -> Result<ApiKey> {
+        ctx.require_unscoped()?;
+        ctx.write(move |tx| tx.patch(current.id, patch.clone(), version)).await
     }
 
     async fn delete(&self, ctx: &Context, current: ApiKey) -> Result<Deleted<ApiKey>> {

@@ -35,9 +35,13 @@ impl Controller<Grant> for Grants {
     async fn create(&self, ctx: &Context, draft: Grant, _: NewGrant) -> Result<Created<Grant>> {
         require_held(ctx, &draft)?;
         let write = move |tx: &mut cirro_server::Tx<'_>| {
-            tx.get::<User>(draft.user_id)?;
-            if let Some(project) = draft.project_id {
-                tx.get::<Project>(project)?;
+            if tx.find::<User>(draft.user_id)?.is_none() {
+                return Err(Error::invalid("user_id", format!("there is no user {}", draft.user_id)));
+            }
+            if let Some(project) = draft.project_id
+                && tx.find::<Project>(project)?.is_none()
+            {
+                return Err(Error::invalid("project_id", format!("there is no project {project}")));
             }
             tx.insert(&draft).map(|()| draft.clone())
         };

@@ -19,8 +19,12 @@ use cirro_server::Tx;
 /// More grants than one user or project is ever expected to have.
 pub(crate) const MANY: i64 = 10_000;
 
+/// Held by every transaction that takes an Operator away, so that the last two can't both go at the same moment.
+const OPERATORS: i64 = 0x1de_0001;
+
 /// Refuses to take the site's last Operator away.
 pub(crate) fn require_other_operator(tx: &mut Tx<'_>, going: Id<User>) -> Result<()> {
+    tx.exclusive(OPERATORS)?;
     let grants: Vec<Grant> = tx.list(&GrantFilter { role: Some(Role::Operator), ..GrantFilter::default() }, MANY)?;
     if !grants.iter().any(|grant| grant.user_id == going) {
         return Ok(());

@@ -1,9 +1,9 @@
 //! Tenants: one that still owns something stays.
 
-use crate::controllers::MANY;
+use crate::{controllers::MANY, records, signer::Signer};
 use async_trait::async_trait;
 use cirro_models::{
-    Context, Deleted, Error, Page, Result, Verbs,
+    Context, Deleted, Error, Page, Principal, Result, Verbs,
     compute::{Instance, instance::InstanceFilter},
     identity::{ApiKey, Grant, Project, api_key::ApiKeyFilter, grant::GrantFilter},
     images::{MachineImage, machine_image::MachineImageFilter},
@@ -11,6 +11,7 @@ use cirro_models::{
 };
 use cirro_server::{Controller, OwnerContext};
 use futures_util::try_join;
+use std::collections::BTreeSet;
 
 pub(crate) struct Projects;
 
@@ -31,16 +32,25 @@ impl Controller<Project> for Projects {
         if let Some((what, _)) = left.iter().find(|(_, count)| *count > 0) {
             return Err(Error::conflict(format!("project {} still has {what}: delete them first", current.name)));
         }
-        ctx.write(move |tx| {
-            for grant in tx.list::<Grant>(&GrantFilter { project_id: own, ..GrantFilter::default() }, MANY)? {
-                tx.remove(&grant)?;
-            }
-            for key in tx.list::<ApiKey>(&ApiKeyFilter { project_id: own, ..ApiKeyFilter::default() }, MANY)? {
-                tx.remove(&key)?;
-            }
-            tx.remove(&current)
-        })
-        .await?;
+        let ended = ctx
+            .write(move |tx| {
+                // what was derived from a role here ends with it, as when the grant alone is removed
+                let mut roots = BTreeSet::new();
+                for grant in tx.list::<Grant>(&GrantFilter { project_id: own, ..GrantFilter::default() }, MANY)? {
+                    roots.insert(Principal::User(grant.user_id).to_string());
+                    tx.remove(&grant)?;
+                }
+                for key in tx.list::<ApiKey>(&ApiKeyFilter { project_id: own, ..ApiKeyFilter::default() }, MANY)? {
+                    roots.insert(Principal::ApiKey(key.id, key.user_id).to_string());
+                    records::forget_secret(tx.connection(), &format!("key:{}", key.id))?;
+                    tx.remove(&key)?;
+                }
+                roots.iter().try_for_each(|root| Signer::revoke(tx, root))?;
+                tx.remove(&current).map(|()| roots)
+            })
+            .await?;
+        let signer = ctx.stores().part::<Signer>()?;
+        ended.iter().for_each(|root| signer.revoked(root));
         Ok(Deleted::Gone)
     }
 }

@@ -7,7 +7,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use cirro_models::{
-    Context, Created, Deleted, Error, Generation, Principal, Result,
+    Context, Created, Deleted, Error, Generation, Model, Principal, Result,
     identity::{
         ApiKey, Grant, User,
         api_key::ApiKeyFilter,
@@ -62,15 +62,27 @@ impl Controller<User> for Users {
                     require_other_operator(tx, id)?;
                 }
                 if let Some(hash) = &hash {
+                    let stored = tx.get::<User>(id)?.meta.version;
+                    if version.is_some_and(|version| version != stored) {
+                        return Err(Error::Stale {
+                            kind: User::PATH.to_owned(),
+                            id: id.to_string(),
+                            version: stored.get(),
+                        });
+                    }
                     records::set_password(tx.connection(), id, hash)?;
-                    // a new password is a visible change, though no field shows it
-                    tx.change::<User>(id, |user| user.meta.touch())?;
                 }
                 if ends {
                     records::forget_secrets_of(tx.connection(), &format!("refresh:{id}:"))?;
                     Signer::revoke(tx, &root)?;
                 }
-                tx.patch(id, patch.clone(), version)
+                tx.patch_then(id, patch.clone(), version, |user, applied| {
+                    // a new password is a visible change, though no field shows it
+                    if hash.is_some() && !applied.changed {
+                        user.meta.touch();
+                    }
+                    Ok(())
+                })
             })
             .await?;
         if ends {

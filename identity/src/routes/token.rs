@@ -15,7 +15,7 @@ use cirro_models::{
     sql::{AnyConnection, Table},
 };
 use cirro_server::{
-    Database,
+    Database, OwnerContext,
     controller::service_subject,
     http::{Failure, Shared, json, operation},
     token::Jwks,
@@ -37,6 +37,10 @@ use utoipa::{
 const REFRESH_S: i64 = 12 * 3600;
 /// Failed logins of one account that are allowed within [`WINDOW`].
 const FAILURES: u32 = 10;
+/// The most accounts whose failures are remembered.
+const ACCOUNTS: usize = 100_000;
+/// The longest name that can be anybody's: `node:` and an id, or a [`cirro_models::Name`].
+const LONGEST: usize = 63;
 /// How long failures count.
 const WINDOW: Duration = Duration::from_secs(60);
 
@@ -45,22 +49,28 @@ const WINDOW: Duration = Duration::from_secs(60);
 pub(crate) struct Attempts(Mutex<HashMap<String, (u32, Instant)>>);
 
 impl Attempts {
-    fn check(&self, account: &str) -> Result<()> {
+    /// Counts an attempt as failed until [`Self::succeeded`]: many that come at once can't all pass before the first of
+    /// them has failed.
+    fn begin(&self, account: &str) -> Result<()> {
         let mut failures = self.0.lock();
         failures.retain(|_, (_, since)| since.elapsed() < WINDOW);
-        match failures.get(account) {
-            Some((count, since)) if *count >= FAILURES => Err(Error::TooManyRequests {
+        // bounded, as names are: somebody who tries many names must not fill the memory
+        if failures.len() >= ACCOUNTS && !failures.contains_key(account) {
+            return Ok(());
+        }
+        let (count, since) = failures.entry(account.to_owned()).or_insert((0, Instant::now()));
+        if *count >= FAILURES {
+            return Err(Error::TooManyRequests {
                 detail: format!("too many failed logins as {account}: wait a minute"),
                 retry_after_s: u32::try_from((WINDOW - since.elapsed().min(WINDOW)).as_secs()).unwrap_or(60) + 1,
-            }),
-            _ => Ok(()),
+            });
         }
+        *count += 1;
+        Ok(())
     }
-    fn failed(&self, account: &str) {
-        let mut failures = self.0.lock();
-        // bounded: somebody who tries many names must not fill the memory
-        if failures.len() < 100_000 {
-            failures.entry(account.to_owned()).or_insert((0, Instant::now())).0 += 1;
+    fn succeeded(&self, account: &str) {
+        if let Some((count, _)) = self.0.lock().get_mut(account) {
+            *count = count.saturating_sub(1);
         }
     }
 }
@@ -90,6 +100,7 @@ async fn token(
 /// Ends everything that the caller's user has logged in with.
 async fn logout(caller: cirro_server::http::Caller) -> Result<HttpResponse, Failure> {
     let work = async {
+        caller.require_unscoped()?;
         let user = caller.subject().user().ok_or_else(|| Error::forbidden("only a person logs out"))?;
         let root = Principal::User(user).to_string();
         let (database, signer) = (caller.stores().part::<Database>()?, caller.stores().part::<Signer>()?);
@@ -113,7 +124,10 @@ async fn answer(shared: &Shared, request: &HttpRequest, asked: TokenRequest) -> 
         return for_user(&database, &signer, user, asked.project).await;
     }
     let (name, secret) = basic(request)?;
-    attempts.check(&name)?;
+    if name.len() > LONGEST {
+        return Err(wrong());
+    }
+    attempts.begin(&name)?;
     let proven = match name.split_once(':') {
         Some(("node", id)) => node(&database, &signer, id, secret).await,
         _ => match name.parse::<Id<ApiKey>>() {
@@ -124,8 +138,8 @@ async fn answer(shared: &Shared, request: &HttpRequest, asked: TokenRequest) -> 
             },
         },
     };
-    if matches!(proven, Err(Error::Unauthenticated { .. })) {
-        attempts.failed(&name);
+    if !matches!(proven, Err(Error::Unauthenticated { .. })) {
+        attempts.succeeded(&name);
     }
     proven
 }

@@ -17,7 +17,7 @@ use utoipa::{
         path::{Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn},
         request_body::RequestBodyBuilder,
         response::ResponseBuilder,
-        schema::{ArrayBuilder, Type},
+        schema::{AllOfBuilder, ArrayBuilder, Type},
         security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
     },
 };
@@ -39,6 +39,7 @@ pub fn document(owner: &Owner) -> OpenApi {
     document.security = Some(vec![SecurityRequirement::new("token", Vec::<String>::new())]);
     add::<Problem>(&mut document);
     owner.models.iter().for_each(|model| model.describe(&mut document));
+    super::change::describe(&mut document, owner);
     owner.describes.iter().for_each(|describe| describe(&mut document));
     document
 }
@@ -122,6 +123,19 @@ pub fn row<M: Model>(description: &str) -> utoipa::openapi::Response {
     ResponseBuilder::new().description(description).content("application/json", json(reference(&M::name()))).build()
 }
 
+/// The answer to a creation: the row, and what is told this one time.
+fn created<M: Model>() -> utoipa::openapi::Response {
+    let text = "Created; it may still be on its way";
+    if M::ONCE.is_empty() {
+        return row::<M>(text);
+    }
+    let secret = || ObjectBuilder::new().schema_type(Type::String).description(Some("Told this one time"));
+    let once =
+        M::ONCE.iter().fold(ObjectBuilder::new(), |once, field| once.property(*field, secret()).required(*field));
+    let both = AllOfBuilder::new().item(reference(&M::name())).item(once);
+    ResponseBuilder::new().description(text).content("application/json", json(both.into())).build()
+}
+
 fn body(name: &str) -> utoipa::openapi::request_body::RequestBody {
     RequestBodyBuilder::new().content("application/json", json(reference(name))).required(Some(Required::True)).build()
 }
@@ -144,7 +158,7 @@ pub(crate) fn describe<M: Table>(document: &mut OpenApi) {
     if M::RIGHTS.create != Right::Nobody {
         let status = if M::ACCEPTED { "202" } else { "201" };
         let create = op("create", "Create a").parameter(key()).request_body(Some(body(&M::New::name())));
-        root.post = Some(create.response(status, row::<M>("Created; it may still be on its way")).build());
+        root.post = Some(create.response(status, created::<M>()).build());
     }
     let mut item = PathItem::new(
         HttpMethod::Get,
@@ -178,7 +192,9 @@ pub(crate) fn describe<M: Table>(document: &mut OpenApi) {
         .required("ids");
     let both = ObjectBuilder::new()
         .property("items", ArrayBuilder::new().items(reference(&M::name())))
-        .property("missing", ArrayBuilder::new().items(ObjectBuilder::new().schema_type(Type::String)));
+        .required("items")
+        .property("missing", ArrayBuilder::new().items(ObjectBuilder::new().schema_type(Type::String)))
+        .required("missing");
     let asked =
         RequestBodyBuilder::new().content("application/json", json(ids.into())).required(Some(Required::True)).build();
     let found = ResponseBuilder::new().description("What was found").content("application/json", json(both.into()));

@@ -14,6 +14,7 @@ pub struct Failure {
     error: Error,
     request_id: String,
     status: Option<StatusCode>,
+    detail: Option<String>,
 }
 
 impl Failure {
@@ -28,7 +29,7 @@ impl Failure {
         if let Error::Internal { source } = &error {
             tracing::error!(error = source.as_ref() as &dyn std::error::Error, request_id, "a request failed");
         }
-        Self { error, request_id, status: None }
+        Self { error, request_id, status: None, detail: None }
     }
 }
 
@@ -46,6 +47,9 @@ impl ResponseError for Failure {
     fn error_response(&self) -> HttpResponse {
         let mut problem = Problem::from(&self.error);
         problem.request_id = Some(self.request_id.clone());
+        if let Some(detail) = &self.detail {
+            problem.detail.clone_from(detail);
+        }
         let mut response = HttpResponse::build(self.status_code());
         problem.status = self.status_code().as_u16();
         response.content_type(PROBLEM_JSON).insert_header(("x-request-id", self.request_id.as_str()));
@@ -71,12 +75,11 @@ impl JsonBody for actix_web::HttpResponseBuilder {
 
 /// The answer to a path or method that does not exist.
 pub async fn no_such_route(request: HttpRequest) -> HttpResponse {
-    let detail = format!("{} {} is no operation of this API: see /docs", request.method(), request.path());
     // a path that exists for another method
     let known = request.resource_map().has_resource(request.path());
-    let mut failure = Failure::of(&request, Error::not_found("operation", detail.as_str()));
-    failure.error =
-        Error::NotFound { kind: "operation".to_owned(), id: format!("{} {}", request.method(), request.path()) };
+    let asked = format!("{} {}", request.method(), request.path());
+    let mut failure = Failure::of(&request, Error::not_found("operation", &asked));
+    failure.detail = Some(format!("{asked} is no operation of this API: see /docs"));
     if known {
         failure.status = Some(StatusCode::METHOD_NOT_ALLOWED);
     }

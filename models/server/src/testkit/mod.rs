@@ -25,11 +25,17 @@
 #![allow(clippy::expect_used, clippy::missing_panics_doc, reason = "a test that can't be set up fails with a sentence")]
 
 mod actors;
+mod call;
+mod document;
+mod matrix;
 mod schema;
 mod scratch;
 mod server;
 
 pub use actors::{Actor, Actors};
+pub use call::{Told, eventually};
+pub use document::{Operation, assert_document, document, document_faults, operations, sample};
+pub use matrix::Matrix;
 pub use schema::schema_differences;
 pub use scratch::{Backend, Scratch};
 pub use server::Server;

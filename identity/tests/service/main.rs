@@ -1,0 +1,24 @@
+//! The identity service with a real database (both kinds) and a real server: how people, scripts and nodes prove who they
+//! are, what they may do then, and what ends that.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed step fails the test")]
+
+mod api_keys;
+mod bad_input;
+mod first_start;
+mod grants;
+mod login;
+mod projects;
+mod secrets;
+mod site;
+mod tokens;
+mod users;
+
+use cirro_server::testkit::{Backend, schema_differences};
+
+#[tokio::test]
+async fn tables_are_what_the_models_say() {
+    for backend in Backend::BOTH {
+        let site = site::Site::new(backend).await;
+        assert_eq!(schema_differences(&site.identity).await.unwrap(), Vec::<String>::new());
+    }
+}
