@@ -4,12 +4,12 @@
 //! * `controllers`: what differs from the defaults for the rows.
 //! * `transfer`: where rows and bytes meet: an upload's lease, its reservation of quota, who may read.
 //! * `routes`: `PUT` and `GET …/machineimage/{id}/bytes`.
-//! * `tasks`: what is put in order at start and from then on.
+//! * [`tasks`]: what is put in order at start and from then on.
 
 pub mod bytes;
 mod controllers;
 mod routes;
-mod tasks;
+pub mod tasks;
 mod transfer;
 
 use crate::{bytes::ByteStore, controllers::MachineImages, transfer::Transfers};
@@ -18,13 +18,12 @@ use cirro_server::{Database, Owner, db::Migrations};
 use diesel_migrations::embed_migrations;
 use std::sync::Arc;
 
-pub use tasks::{Tidied, tend, tidy};
 pub use transfer::UploadLimits;
 
 /// The service's tables.
 pub const MIGRATIONS: Migrations = Migrations(embed_migrations!("migrations"));
 
-/// The service: one model, and its bytes in `bytes`. Spawn [`tend`] beside it.
+/// The service: one model, and its bytes in `bytes`. Run [`tasks::run`] beside it.
 pub fn service(database: Database, bytes: ByteStore, limits: &UploadLimits) -> Owner {
     Owner::new(Service::Images, database)
         .owns::<MachineImage>(MachineImages)

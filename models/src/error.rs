@@ -148,6 +148,7 @@ impl Error {
         Self::Unavailable { detail: detail.into(), retry_after_s: 1 }
     }
     /// No such row.
+    #[allow(clippy::needless_pass_by_value, reason = "callers give ids, names and texts, borrowed or not")]
     pub fn not_found(kind: impl Into<String>, id: impl ToString) -> Self {
         Self::NotFound { kind: kind.into(), id: id.to_string() }
     }

@@ -123,11 +123,16 @@ fn query(parts: &[Value]) -> String {
         for byte in value.bytes() {
             match byte {
                 b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => text.push(char::from(byte)),
-                other => text.push_str(&format!("%{other:02X}")),
+                other => text.extend(['%', hex(other >> 4), hex(other & 15)]),
             }
         }
     }
     text
+}
+
+/// The digit of a number below 16.
+fn hex(digit: u8) -> char {
+    char::from_digit(u32::from(digit), 16).unwrap_or('0').to_ascii_uppercase()
 }
 
 #[async_trait]

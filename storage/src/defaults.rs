@@ -22,7 +22,8 @@ pub async fn pool(ctx: &Context, node: Id<Node>, capacity: GiB) -> Result<()> {
         accepting: None,
         labels: cirro_models::Labels::new(),
     };
-    let seed = Seed { id: uuid::Uuid::now_v7(), project: None, user: None, meta: Meta::created(ctx.subject().principal()) };
+    let seed =
+        Seed { id: uuid::Uuid::now_v7(), project: None, user: None, meta: Meta::created(ctx.subject().principal()) };
     let draft = StoragePool::build(new, seed)?;
     ctx.write(move |tx| {
         let own = StoragePoolFilter { node_id: Some(node), ..StoragePoolFilter::default() };

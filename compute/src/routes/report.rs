@@ -7,7 +7,7 @@ use crate::{
 };
 use actix_web::{HttpRequest, HttpResponse, web};
 use cirro_models::{
-    Context, Count, Id, Name, Result, Timestamp,
+    Context, Count, Generation, Id, Name, Result, Timestamp,
     compute::{
         ConsoleLog, Instance, InstanceAction, Node, UnclaimedGuest,
         console_log::ConsoleLogStatus,
@@ -113,8 +113,11 @@ fn about_instance(tx: &mut Tx<'_>, node: Id<Node>, seen: &InstanceSeen) -> Resul
     let Some(stored) = tx.find::<Instance>(seen.id)?.filter(|instance| instance.node_id == Some(node)) else {
         return Ok(());
     };
-    if seen.observed_generation < stored.observed_generation || seen.observed_generation > stored.generation {
+    if seen.observed_generation < stored.observed_generation {
         return Ok(());
+    }
+    if seen.observed_generation > stored.generation {
+        return outrun(tx, &stored, seen.observed_generation);
     }
     let up_to_date = seen.observed_generation == stored.generation;
     tx.change_from(&stored, |instance| {
@@ -143,6 +146,18 @@ fn about_instance(tx: &mut Tx<'_>, node: Id<Node>, seen: &InstanceSeen) -> Resul
         }
     })
     .map(drop)
+}
+
+/// The most wishes that a node is believed to have followed since the database was put back.
+const BELIEVED: i64 = 1_000_000;
+
+/// The node has followed a wish that this database does not know: it was put back to an earlier state. What it wishes now
+/// becomes the newer wish, or the node would not follow it.
+fn outrun(tx: &mut Tx<'_>, stored: &Instance, observed: Generation) -> Result<()> {
+    if observed.get() - stored.generation.get() > BELIEVED {
+        return Ok(());
+    }
+    tx.change_from(stored, |instance| instance.generation = observed.next()).map(drop)
 }
 
 fn about_action(tx: &mut Tx<'_>, node: Id<Node>, done: &ActionDone) -> Result<()> {

@@ -56,6 +56,7 @@ impl Site {
         tokio::spawn(async move { cirro_compute::tasks::run(move || compute.own_context()).await });
         let storage = self.storage.clone();
         tokio::spawn(async move { cirro_storage::tasks::run(move || storage.own_context()).await });
-        tokio::spawn(cirro_images::tend(self.images.clone()));
+        let images = self.images.clone();
+        tokio::spawn(async move { cirro_images::tasks::run(move || images.own_context()).await });
     }
 }

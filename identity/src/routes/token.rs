@@ -120,8 +120,8 @@ async fn answer(shared: &Shared, request: &HttpRequest, asked: TokenRequest) -> 
     let (database, signer) = (shared.stores.part::<Database>()?, shared.stores.part::<Signer>()?);
     let attempts = shared.stores.part::<Attempts>()?;
     if let Some(refresh) = asked.refresh {
-        let user = refreshing(&database, refresh).await?;
-        return for_user(&database, &signer, user, asked.project).await;
+        let (user, spent) = refreshing(&database, refresh).await?;
+        return for_user(&database, &signer, user, asked.project, Some(spent)).await;
     }
     let (name, secret) = basic(request)?;
     if name.len() > LONGEST {
@@ -133,7 +133,7 @@ async fn answer(shared: &Shared, request: &HttpRequest, asked: TokenRequest) -> 
         _ => match name.parse::<Id<ApiKey>>() {
             Ok(key) => api_key(&database, &signer, key, secret).await,
             Err(_) => match person(&database, &name, secret).await {
-                Ok(user) => for_user(&database, &signer, user, asked.project).await,
+                Ok(user) => for_user(&database, &signer, user, asked.project, None).await,
                 Err(error) => Err(error),
             },
         },
@@ -187,22 +187,30 @@ async fn person(database: &Database, name: &str, password: Secret) -> Result<Use
     if password::matches(password, hash).await? { user.ok_or_else(wrong) } else { Err(wrong()) }
 }
 
-/// The user of a refresh secret, which is spent by that.
-async fn refreshing(database: &Database, refresh: Secret) -> Result<User> {
-    let over = || Error::unauthenticated("the refresh secret was used, has expired or was revoked: log in again");
+/// The user of a refresh secret and where it is kept; it is spent when the next one is made.
+async fn refreshing(database: &Database, refresh: Secret) -> Result<(User, String)> {
     let (user, _) = refresh.expose().split_once('.').ok_or_else(over)?;
     let user: Id<User> = user.parse().map_err(|_| over())?;
     let owner = format!("refresh:{user}:{}", password::digest(&refresh));
-    let subject = service_subject(cirro_models::Service::Identity);
-    let spend = move |tx: &mut cirro_server::Tx<'_>| {
-        let good = records::is_secret_of(tx.connection(), &owner, &refresh)?
-            && records::forget_secret(tx.connection(), &owner)? == 1;
-        Ok(if good { tx.find::<User>(user)?.filter(|user| user.enabled) } else { None })
+    let look = move |c: &mut AnyConnection| {
+        let good = records::is_secret_of(c, &owner, &refresh)?;
+        let user = User::select(c, &[user]).map_err(Error::internal)?.pop().filter(|user| user.enabled && good);
+        Ok(user.map(|user| (user, owner)))
     };
-    database.write(&subject, None, spend).await?.ok_or_else(over)
+    database.read(look).await?.ok_or_else(over)
 }
 
-async fn for_user(database: &Database, signer: &Signer, user: User, project: Option<String>) -> Result<Token> {
+fn over() -> Error {
+    Error::unauthenticated("the refresh secret was used, has expired or was revoked: log in again")
+}
+
+async fn for_user(
+    database: &Database,
+    signer: &Signer,
+    user: User,
+    project: Option<String>,
+    spent: Option<String>,
+) -> Result<Token> {
     let id = user.id;
     let refresh = Secret::new(format!("{id}.{}", password::random_secret()?.expose()));
     let kept = refresh.clone();
@@ -212,6 +220,12 @@ async fn for_user(database: &Database, signer: &Signer, user: User, project: Opt
             let grants = tx.list::<Grant>(&GrantFilter { user_id: Some(id), ..GrantFilter::default() }, MANY)?;
             let operator = grants.iter().any(|grant| grant.project_id.is_none() && grant.role == Role::Operator);
             let chosen = choose(tx.connection(), &grants, operator, project.as_deref())?;
+            // spent only now: a refused project must not log anybody out; and only one of two at once gets the next
+            if let Some(spent) = &spent
+                && records::forget_secret(tx.connection(), spent)? == 0
+            {
+                return Err(over());
+            }
             let owner = format!("refresh:{id}:{}", password::digest(&kept));
             records::set_secret(tx.connection(), &owner, &kept, Timestamp::now().plus_seconds(REFRESH_S))?;
             Ok((operator, chosen))

@@ -4,4 +4,4 @@ mod remove;
 mod tidy;
 
 pub(crate) use remove::remove;
-pub use tidy::{Tidied, tend, tidy};
+pub use tidy::{Tidied, run, tidy};

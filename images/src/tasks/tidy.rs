@@ -3,14 +3,14 @@
 use super::remove;
 use crate::transfer::{Lease, Transfers};
 use cirro_models::{
-    Error, Id, Model, Reach, Result,
+    Context, Error, Id, Model, Reach, Result,
     images::{
         MachineImage,
         machine_image::{ImageStatus, MachineImageFilter},
     },
     sql::Table,
 };
-use cirro_server::{OwnerContext, db::database_error, owner::Running};
+use cirro_server::{OwnerContext, db::database_error};
 use std::{collections::HashSet, time::Duration};
 use uuid::Uuid;
 
@@ -34,19 +34,20 @@ pub struct Tidied {
     pub orphans: usize,
 }
 
-/// Puts in order at start, and then every ten minutes, for as long as it is polled.
-pub async fn tend(running: Running) {
+/// Runs until dropped: puts in order at start, and then every ten minutes.
+pub async fn run(ctx: impl Fn() -> Context + Send) {
     let mut ticks = tokio::time::interval(EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut starting = true;
     loop {
         ticks.tick().await;
-        match tidy(&running, starting).await {
+        match tidy(&ctx, starting).await {
             Ok(done) if done == Tidied::default() => {}
             Ok(done) => tracing::info!(?done, "images were put in order"),
             Err(error) => {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
-                    "images could not be put in order; trying again later"
+                    "images could not be put in order; it is tried again"
                 );
             }
         }
@@ -54,17 +55,17 @@ pub async fn tend(running: Running) {
     }
 }
 
-/// Puts in order once. `starting` says that this process has no upload under way yet.
-pub async fn tidy(running: &Running, starting: bool) -> Result<Tidied> {
-    let ctx = running.own_context();
-    let transfers = ctx.stores().part::<Transfers>()?;
+/// Puts in order once, as the service. `starting` says that this process has no upload under way yet.
+pub async fn tidy(ctx: &(impl Fn() -> Context + Send), starting: bool) -> Result<Tidied> {
+    let own = ctx();
+    let (transfers, database) = (own.stores().part::<Transfers>()?, own.database()?);
     // with a database of our own, nobody else can have an upload either
-    let all = starting && running.database().is_exclusive();
-    let uploads = ctx.write(move |tx| Lease::end_abandoned(tx, all)).await?;
-    let (going, known) = running.database().read(survey).await?;
+    let all = starting && database.is_exclusive();
+    let uploads = own.write(move |tx| Lease::end_abandoned(tx, all)).await?;
+    let (going, known) = database.read(survey).await?;
     let mut done = Tidied { uploads, ..Tidied::default() };
     for id in going {
-        remove(&running.own_context(), &transfers, id).await?;
+        remove(&ctx(), &transfers, id).await?;
         done.images += 1;
     }
     let swept = transfers.store.sweep(known).await.map_err(Error::internal)?;

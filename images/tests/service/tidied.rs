@@ -3,9 +3,8 @@
 use super::site::{Site, noise, wait_until};
 use bytes::Bytes;
 use cirro_images::{
-    Tidied,
     bytes::{Format, Terms},
-    tidy,
+    tasks::{Tidied, tidy},
 };
 use cirro_models::images::machine_image::ImageStatus;
 use cirro_server::{OwnerContext, testkit::Backend};
@@ -33,14 +32,14 @@ async fn a_start_finishes_what_a_crash_interrupted() {
         let kept = site.announce(&member, json!({"name": "kept", "format": "raw"})).await.id;
         assert_eq!(site.put(&member, kept, &noise(2000, 0), &[]).await.status, 200);
 
-        let done = tidy(&site.images, true).await.unwrap();
+        let done = tidy(&|| site.service(), true).await.unwrap();
         assert_eq!(done, Tidied { images: 1, ..Tidied::default() }, "young bytes of no image stay");
         assert!(site.image(marked).await.unwrap_err().is_not_found());
         assert_eq!((site.used().await, site.files().len()), (2000, 2));
         // and do not stand in the way of the next upload
         assert_eq!(site.put(&member, placed, &noise(3000, 0), &[]).await.status, 200);
         assert_eq!(site.used().await, 5000);
-        assert_eq!(tidy(&site.images, true).await.unwrap(), Tidied::default());
+        assert_eq!(tidy(&|| site.service(), true).await.unwrap(), Tidied::default());
     }
 }
 
@@ -52,11 +51,11 @@ async fn what_a_dead_process_set_aside_comes_back_and_a_living_one_keeps_its_own
         let image = site.announce(&member, json!({"name": "demo", "format": "raw"})).await.id;
         let upload = site.begin(&member, image, 5000, &[]).await;
         wait_until("the upload has begun", async || site.used().await == 5000).await;
-        assert_eq!(tidy(&site.images, false).await.unwrap().uploads, 0);
+        assert_eq!(tidy(&|| site.service(), false).await.unwrap().uploads, 0);
         assert_eq!(site.used().await, 5000);
         // at a start on a database of its own, no upload can be anybody's
         let exclusive = backend == Backend::Sqlite;
-        assert_eq!(tidy(&site.images, true).await.unwrap().uploads, usize::from(exclusive));
+        assert_eq!(tidy(&|| site.service(), true).await.unwrap().uploads, usize::from(exclusive));
         assert_eq!(site.used().await, if exclusive { 0 } else { 5000 });
         drop(upload);
         wait_until("the upload has ended", async || site.files().is_empty() && site.used().await == 0).await;

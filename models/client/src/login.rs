@@ -69,12 +69,11 @@ impl Session {
     pub async fn context(&self) -> Result<Context> {
         let mut held = self.token.lock().await;
         let good = held.as_ref().filter(|token| token.expires_at > Timestamp::now().plus_seconds(EARLY_S));
-        let token = match good {
-            Some(token) => token.token.clone(),
-            None => {
-                let fresh = self.login.token(&self.http).await?;
-                held.insert(fresh).token.clone()
-            }
+        let token = if let Some(token) = good {
+            token.token.clone()
+        } else {
+            let fresh = self.login.token(&self.http).await?;
+            held.insert(fresh).token.clone()
         };
         Ok(Context::client(self.stores.clone(), Some(token)))
     }

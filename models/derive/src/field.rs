@@ -7,6 +7,7 @@ const MARKERS: &[&str] =
     &["create", "update", "status", "system", "desired", "filter", "json", "node", "generation", "meta", "default"];
 
 /// One field of a model.
+#[allow(clippy::struct_excessive_bools, reason = "each is a marker that is there or not")]
 pub(crate) struct Field {
     pub(crate) name: Ident,
     pub(crate) ty: Type,
@@ -67,6 +68,9 @@ impl Field {
                     }
                 };
                 *flag = true;
+                if marker.input.peek(syn::Token![=]) {
+                    return Err(marker.error(format!("`{word}` stands alone: drop the `=` and what follows")));
+                }
                 Ok(())
             })?;
         }

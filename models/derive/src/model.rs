@@ -16,7 +16,7 @@ pub(crate) fn expand(model: &Declaration) -> TokenStream {
         Scope::Project(field) | Scope::ProjectOrPublic(field, _) => project_of(model, field),
         _ => quote!(None),
     };
-    let refs = model.columns().filter(|field| field.name != "id").filter_map(|field| reference(field));
+    let refs = model.columns().filter(|field| field.name != "id").filter_map(reference);
     let checks = |pick: fn(&Field) -> bool, of_input: fn(&crate::parse::Extra) -> bool| {
         let fields = model.columns().filter(|field| pick(field)).map(|field| field.name.clone());
         let inputs = model.inputs.iter().filter(|input| of_input(input)).map(|input| input.name.clone());
@@ -103,10 +103,7 @@ fn build(model: &Declaration) -> TokenStream {
         } else if field.generation {
             quote!(::cirro_models::Generation::new(1))
         } else if field.create {
-            match (&field.default, field.optional()) {
-                (Some(_), None) => quote!(new.#name.unwrap_or_else(|| #default)),
-                _ => quote!(new.#name),
-            }
+            if let (Some(_), None) = (&field.default, field.optional()) { quote!(new.#name.unwrap_or_else(|| #default)) } else { quote!(new.#name) }
         } else {
             match &model.scope {
                 Scope::Project(owner) | Scope::ProjectOrPublic(owner, _) if owner == name => quote! {

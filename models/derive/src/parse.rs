@@ -59,11 +59,20 @@ struct Given {
 impl Declaration {
     pub(crate) fn read(input: &DeriveInput) -> syn::Result<Self> {
         let Data::Struct(data) = &input.data else {
-            return Err(syn::Error::new(input.span(), "a model is a struct with named fields"));
+            return Err(syn::Error::new(
+                input.span(),
+                "a model is a struct with named fields: write `pub struct Name { pub id: Id<Name>, … }`",
+            ));
         };
         let Fields::Named(named) = &data.fields else {
-            return Err(syn::Error::new(input.span(), "a model is a struct with named fields"));
+            return Err(syn::Error::new(
+                input.span(),
+                "a model is a struct with named fields: write `pub struct Name { pub id: Id<Name>, … }`",
+            ));
         };
+        if let Some(parameter) = input.generics.params.first() {
+            return Err(syn::Error::new(parameter.span(), "a model takes no type parameters: write its types out"));
+        }
         let mut given = Given::default();
         for attr in input.attrs.iter().filter(|attr| attr.path().is_ident("model")) {
             attr.parse_nested_meta(|word| given.take(&word))?;
@@ -108,17 +117,26 @@ impl Declaration {
         let refuse = |text: String| Err(syn::Error::new(self.name.span(), text));
         let count = |pick: fn(&Field) -> bool| self.fields.iter().filter(|field| pick(field)).count();
         let name = &self.name;
-        if !self
-            .fields
-            .iter()
-            .any(|f| f.name == "id" && f.refers_to().is_some_and(|ty| last_word(ty) == name.to_string()))
-        {
+        if !self.fields.iter().any(|f| f.name == "id" && f.refers_to().is_some_and(|ty| *name == last_word(ty))) {
             return refuse(format!("a model needs an id: add `pub id: Id<{name}>`"));
         }
-        if count(|f| f.meta) != 1 {
+        if count(|f| f.meta) > 1 {
+            return refuse("a model has one version, labels and times: mark one field as `meta`".to_owned());
+        }
+        if count(|f| f.meta) == 0 {
             return refuse(
                 "a model needs its version, labels and times: add `#[model(meta)] pub meta: Meta`".to_owned(),
             );
+        }
+        if self.path.is_empty() || !self.path.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()) {
+            return refuse(format!(
+                "the path \"{}\" is a table and a part of URLs: write it singular, in lower-case letters and digits only",
+                self.path
+            ));
+        }
+        if let Some(input) = self.inputs.iter().find(|input| !input.create && !input.update) {
+            let text = format!("when may `{0}` be given? write `input({0}: …, create)`, `update`, or both", input.name);
+            return Err(syn::Error::new(input.name.span(), text));
         }
         if count(|f| f.generation) > 1 || count(|f| f.node) > 1 {
             return refuse("at most one field is the `generation`, and at most one names the `node`".to_owned());
@@ -136,7 +154,10 @@ impl Declaration {
             Scope::ProjectOrPublic(field, public) => named.extend([field, public]),
         }
         match named.into_iter().find(|name| !self.fields.iter().any(|field| field.name == **name)) {
-            Some(missing) => Err(syn::Error::new(missing.span(), format!("`{}` has no field `{missing}`", self.name))),
+            Some(missing) => Err(syn::Error::new(
+                missing.span(),
+                format!("`{}` has no field `{missing}`: add it, or name one that it has", self.name),
+            )),
             None => Ok(()),
         }
     }

@@ -14,10 +14,15 @@ use std::sync::Arc;
 /// out of the caller's reach are gone: a controller can't forget any of it.
 #[async_trait]
 pub trait Controller<M: Table>: Send + Sync + 'static {
-    /// Rows by id, in no order.
+    /// Rows by id, in no order. One that tells more than is stored also overrides [`Self::remembers`].
     async fn get_many(&self, ctx: &Context, ids: &[Id<M>]) -> Result<Vec<M>> {
         let ids = ids.to_vec();
         ctx.database()?.read(move |c| M::select(c, &ids).map_err(crate::db::database_error)).await
+    }
+    /// Whether a row that was read may be told again until it is written: true when [`Self::get_many`] tells what is
+    /// stored, and nothing besides.
+    fn remembers(&self) -> bool {
+        true
     }
     /// One page of the rows within reach.
     async fn list(&self, ctx: &Context, filter: &M::Filter, reach: Reach, page: &Page) -> Result<Listing<M>> {

@@ -8,6 +8,7 @@
 //! * `testkit` (a feature): what tests of services stand on.
 //! * [`Owner`]: a service put together: which models it owns, on one screen.
 
+mod cache;
 pub mod controller;
 pub mod db;
 pub mod http;

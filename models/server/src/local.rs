@@ -2,8 +2,10 @@
 //! this file asks can be forgotten elsewhere.
 
 use crate::{
+    cache::Cache,
     controller::Controller,
     db::{Database, Recorded, RequestNote, open_once},
+    http::Rendered,
     token::WANTED,
 };
 use async_trait::async_trait;
@@ -26,12 +28,14 @@ use std::{future::Future, sync::Arc, time::Duration};
 pub struct Local<M: Table> {
     controller: Arc<dyn Controller<M>>,
     database: Database,
+    remembered: Option<Arc<Cache<Rendered<M>>>>,
 }
 
 impl<M: Table> Local<M> {
     /// Behind this controller.
     pub fn new(controller: Arc<dyn Controller<M>>, database: Database) -> Self {
-        Self { controller, database }
+        let remembered = if controller.remembers() { database.cache(M::PATH) } else { None };
+        Self { controller, database, remembered }
     }
 
     fn not_found(id: Id<M>) -> Error {
@@ -61,10 +65,29 @@ impl<M: Table> Local<M> {
         }
         Ok(())
     }
-    async fn read_one(&self, ctx: &Context, id: Id<M>) -> Result<M> {
+    /// The row and its answer's bytes, if the caller may read it.
+    pub(crate) async fn read(&self, ctx: &Context, id: Id<M>) -> Result<Arc<Rendered<M>>> {
+        Self::admit(ctx)?;
+        let found = self.find(ctx, id).await?;
+        // asked of every row anew, wherever it comes from
         let reach = M::reach(ctx.subject(), Operation::Read);
-        let row = self.controller.get_many(ctx, &[id]).await?.pop();
-        row.filter(|row| row.within(&reach)).ok_or_else(|| Self::not_found(id))
+        found.filter(|found| found.row.within(&reach)).ok_or_else(|| Self::not_found(id))
+    }
+    async fn find(&self, ctx: &Context, id: Id<M>) -> Result<Option<Arc<Rendered<M>>>> {
+        let ticket = match self.remembered.as_ref().map(|cache| cache.look(id.uuid())) {
+            Some(Ok(found)) => return Ok(Some(found)),
+            Some(Err(ticket)) => Some(ticket),
+            None => None,
+        };
+        let Some(row) = self.controller.get_many(ctx, &[id]).await?.pop() else { return Ok(None) };
+        let found = Arc::new(Rendered::of(row)?);
+        if let (Some(cache), Some(ticket)) = (&self.remembered, ticket) {
+            cache.keep(&ticket, found.clone(), found.len());
+        }
+        Ok(Some(found))
+    }
+    async fn read_one(&self, ctx: &Context, id: Id<M>) -> Result<M> {
+        self.read(ctx, id).await.map(|found| found.row.clone())
     }
     /// Runs a mutating request once per key: a repetition gets the answer that the first one was given.
     async fn once<T, F: Future<Output = Result<T>> + Send>(
@@ -183,7 +206,6 @@ fn replay_created<M: Model>(recorded: &Recorded, note: &RequestNote) -> Result<C
 #[async_trait]
 impl<M: Table> Store<M> for Local<M> {
     async fn get(&self, ctx: &Context, id: Id<M>) -> Result<M> {
-        Self::admit(ctx)?;
         self.read_one(ctx, id).await
     }
 

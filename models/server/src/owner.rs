@@ -96,7 +96,10 @@ impl Owner {
     /// The service owns `M`: its rows are in this database, behind this controller.
     #[must_use]
     pub fn owns<M: Table>(mut self, controller: impl Controller<M>) -> Self {
-        self.stores.put::<M>(Arc::new(Local::new(Arc::new(controller), self.database.clone())));
+        let local = Arc::new(Local::new(Arc::new(controller), self.database.clone()));
+        self.stores.put::<M>(local.clone());
+        // the routes of the model ask it for bytes rather than rows
+        self.stores.put_part(local);
         self.models.push(Arc::new(http::Resource::<M>::default()));
         self
     }

@@ -10,7 +10,7 @@ use openssl::{
 };
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 /// How long a token lives, in seconds.
 pub const LIFETIME_S: i64 = 600;
@@ -128,7 +128,16 @@ pub struct Verifier {
     keys: RwLock<HashMap<String, PKey<Public>>>,
     /// Names whose tokens are good only if made after this moment, in microseconds.
     revoked: RwLock<HashMap<String, i64>>,
-    remembered: RwLock<HashMap<String, Claims>>,
+    remembered: RwLock<HashMap<String, Arc<Known>>>,
+}
+
+/// What a token that was verified says, as it is asked for with every request.
+struct Known {
+    subject: Subject,
+    sub: String,
+    root: String,
+    made_us: i64,
+    ends_us: i64,
 }
 
 impl Verifier {
@@ -156,28 +165,32 @@ impl Verifier {
     /// Who a bearer token names.
     pub fn verify(&self, token: &str) -> Result<Subject> {
         let known = self.remembered.read().get(token).cloned();
-        let claims = match known {
-            Some(claims) => claims,
+        let known = match known {
+            Some(known) => known,
             None => self.verify_signature(token)?,
         };
         let refuse = |detail: &str| Err(Error::unauthenticated(detail));
         let now = Timestamp::now().micros();
-        if claims.exp.saturating_mul(1_000_000) <= now {
+        if known.ends_us <= now {
             self.remembered.write().remove(token);
             return refuse(EXPIRED);
         }
-        if claims.iat_us > now + 60_000_000 {
+        if known.made_us > now + 60_000_000 {
             return refuse(
                 "the token was made in the future: check the clocks of this machine and the identity service's",
             );
         }
-        let ended = |name: &str| self.revoked.read().get(name).is_some_and(|until| claims.iat_us <= *until);
-        if ended(&claims.root) || ended(&claims.sub) {
+        if self.is_revoked(&known) {
             return refuse("the token was revoked: log in again");
         }
-        subject(&claims)
+        Ok(known.subject.clone())
     }
-    fn verify_signature(&self, token: &str) -> Result<Claims> {
+    fn is_revoked(&self, known: &Known) -> bool {
+        let revoked = self.revoked.read();
+        let ended = |name: &str| revoked.get(name).is_some_and(|until| known.made_us <= *until);
+        !revoked.is_empty() && (ended(&known.root) || ended(&known.sub))
+    }
+    fn verify_signature(&self, token: &str) -> Result<Arc<Known>> {
         let refuse = || {
             Error::unauthenticated("the token can't be trusted: get one with `cirro login` or POST /identity/v1/token")
         };
@@ -203,21 +216,26 @@ impl Verifier {
             return Err(refuse());
         }
         let claims: Claims = serde_json::from_slice(&decode(payload)?).map_err(|_| refuse())?;
+        let known = Arc::new(Known::of(claims)?);
         let mut remembered = self.remembered.write();
         if remembered.len() >= REMEMBERED {
             remembered.clear();
         }
-        remembered.insert(token.to_owned(), claims.clone());
-        Ok(claims)
+        remembered.insert(token.to_owned(), known.clone());
+        Ok(known)
     }
 }
 
-fn subject(claims: &Claims) -> Result<Subject> {
-    let principal: Principal = claims
-        .sub
-        .parse()
-        .map_err(|()| Error::unauthenticated("the token names nobody that this release knows: log in again"))?;
-    let project = claims.project.zip(claims.role.clone());
-    let end = Timestamp::from_micros(claims.exp.saturating_mul(1_000_000));
-    Ok(Subject::verified(principal, project, claims.operator, claims.scoped, Some(end)))
+impl Known {
+    fn of(claims: Claims) -> Result<Self> {
+        let principal: Principal = claims
+            .sub
+            .parse()
+            .map_err(|()| Error::unauthenticated("the token names nobody that this release knows: log in again"))?;
+        let project = claims.project.zip(claims.role);
+        let ends_us = claims.exp.saturating_mul(1_000_000);
+        let end = Timestamp::from_micros(ends_us);
+        let subject = Subject::verified(principal, project, claims.operator, claims.scoped, Some(end));
+        Ok(Self { subject, sub: claims.sub, root: claims.root, made_us: claims.iat_us, ends_us })
+    }
 }

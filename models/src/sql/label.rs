@@ -5,7 +5,7 @@ use crate::Labels;
 use diesel::{prelude::*, result::QueryResult};
 
 diesel::table! {
-    use super::super::types::*;
+    use super::super::types::{Text, Guid};
     #[allow(missing_docs, unreachable_pub)]
     /// One label of one row.
     label (model, id, key) { model -> Text, id -> Guid, key -> Text, value -> Text, }

@@ -123,6 +123,10 @@ fn mark_of(domain: &Domain, node: Id<Node>) -> Result<Option<Mark>> {
 fn state_of(domain: &Domain) -> Result<GuestState> {
     let (state, reason) = domain.get_state().or_say(|| "libvirt can't say whether a guest runs")?;
     Ok(match state {
+        // libvirt starts every guest paused for a moment: nobody paused it
+        sys::VIR_DOMAIN_PAUSED if u32::try_from(reason) == Ok(sys::VIR_DOMAIN_PAUSED_STARTING_UP) => {
+            GuestState::Running
+        }
         sys::VIR_DOMAIN_PAUSED | sys::VIR_DOMAIN_PMSUSPENDED => GuestState::Paused,
         sys::VIR_DOMAIN_SHUTOFF if u32::try_from(reason) == Ok(sys::VIR_DOMAIN_SHUTOFF_SHUTDOWN) => {
             GuestState::Off(OffCause::Guest)

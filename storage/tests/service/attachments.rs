@@ -1,8 +1,9 @@
 //! Attachments: one at a time, and free only when the node says so.
 
-use super::site::{Site, conflict, plugged, wait_until};
+use super::site::{Site, conflict, plugged, wait_until, wanted};
 use cirro_models::{
     Deleted, Error, Id, Verbs,
+    compute::Instance,
     storage::{Attachment, Volume, assignment::StorageReport},
 };
 use cirro_server::{OwnerContext, testkit::Backend};
@@ -90,36 +91,43 @@ async fn only_what_belongs_together_comes_together() {
     }
 }
 
-#[tokio::test]
+/// Inside the process and on several threads, so that the transactions really meet.
+#[tokio::test(flavor = "multi_thread")]
 async fn one_of_many_gets_it() {
     for backend in Backend::BOTH {
         let site = Site::new(backend).await;
-        let member = site.actors.member();
         let volume = site.available("data").await;
         let instance = site.instance(site.actors.project, Some(site.node)).await;
-        let tries = (0..20).map(|_| site.attach(&member, volume, instance));
-        let outcomes = join_all(tries).await;
-        let (won, lost): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(Result::is_ok);
+        let tries = (0..20).map(|_| {
+            let (ctx, new) = (site.actors.member().inside(&site.storage), wanted(volume, instance));
+            tokio::spawn(async move { Attachment::create(&ctx, new).await })
+        });
+        let outcomes = join_all(tries).await.into_iter().map(Result::unwrap);
+        let (won, lost): (Vec<_>, Vec<_>) = outcomes.partition(Result::is_ok);
         assert_eq!((won.len(), lost.len()), (1, 19));
-        lost.into_iter().for_each(|outcome| assert!(conflict(outcome).contains("is attached to instance")));
+        for outcome in lost {
+            assert!(conflict(outcome).contains("is attached to instance"));
+        }
         assert_eq!(site.assignment(site.node).await.attachments.len(), 1);
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn attached_or_deleted_but_not_both() {
     for backend in Backend::BOTH {
         let site = Site::new(backend).await;
-        let member = site.actors.member();
-        let ctx = member.over(&site.server);
         let instance = site.instance(site.actors.project, Some(site.node)).await;
         for n in 0..4 {
             let volume = site.available(&format!("v{n}")).await;
-            let (attached, deleted) =
-                tokio::join!(site.attach(&member, volume, instance), Volume::delete(&ctx, volume));
+            let (one, other) = (site.actors.member().inside(&site.storage), site.actors.member().inside(&site.storage));
+            let new = wanted(volume, instance);
+            let attaching = tokio::spawn(async move { Attachment::create(&one, new).await });
+            let deleting = tokio::spawn(async move { Volume::delete(&other, volume).await });
+            let (attached, deleted) = (attaching.await.unwrap(), deleting.await.unwrap());
             assert_ne!(attached.is_ok(), deleted.is_ok(), "{attached:?} {deleted:?}");
             let expected = if attached.is_ok() { "attached" } else { "deleting" };
             assert_eq!(site.status(volume).await, expected);
+            conflict(if attached.is_ok() { deleted.map(drop) } else { attached.map(drop) });
         }
     }
 }
@@ -158,7 +166,7 @@ async fn a_deleted_instance_gives_its_disks_back() {
         let forgotten_instance = attachments[2].0;
         let compute = site.compute.own_context();
         let forget = compute.write(move |tx| {
-            let row = tx.get::<cirro_models::compute::Instance>(forgotten_instance)?;
+            let row = tx.get::<Instance>(forgotten_instance)?;
             tx.remove(&row)
         });
         forget.await.unwrap();

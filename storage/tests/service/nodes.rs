@@ -2,8 +2,13 @@
 
 use super::site::{Site, plugged, seen};
 use cirro_models::{
-    Verbs,
-    storage::{Attachment, Volume, assignment::StorageReport, volume::VolumeStatus},
+    Page, Verbs,
+    storage::{
+        Attachment, Volume,
+        assignment::StorageReport,
+        attachment::AttachmentFilter,
+        volume::{VolumeFilter, VolumeStatus},
+    },
 };
 use cirro_server::testkit::Backend;
 use std::time::{Duration, Instant};
@@ -26,8 +31,9 @@ async fn a_node_that_lies_about_others_changes_nothing() {
         Volume::delete(&ctx, going).await.unwrap();
         let before = site.assignment(site.node).await;
         let rows = async || {
-            let volumes = Volume::list(&ctx, &Default::default(), &Default::default()).await.unwrap().items;
-            (volumes, Attachment::list(&ctx, &Default::default(), &Default::default()).await.unwrap().items)
+            let (all, page) = (VolumeFilter::default(), Page::default());
+            let volumes = Volume::list(&ctx, &all, &page).await.unwrap().items;
+            (volumes, Attachment::list(&ctx, &AttachmentFilter::default(), &page).await.unwrap().items)
         };
         let stored = rows().await;
 

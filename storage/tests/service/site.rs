@@ -9,7 +9,7 @@ use cirro_models::{
     storage::{
         Attachment, StoragePool, Volume,
         assignment::{AttachmentSeen, StorageAssignment, StorageReport, VolumeSeen},
-        attachment::AttachmentStatus,
+        attachment::{AttachmentStatus, NewAttachment},
         volume::VolumeStatus,
     },
 };
@@ -117,8 +117,8 @@ impl Site {
     }
 
     pub(crate) async fn attach(&self, actor: &Actor, volume: Id<Volume>, instance: Id<Instance>) -> Result<Attachment> {
-        let new = from(json!({"volume_id": volume, "instance_id": instance}));
-        Attachment::create(&actor.over(&self.server), new).await.map(|created| created.model)
+        let created = Attachment::create(&actor.over(&self.server), wanted(volume, instance)).await;
+        created.map(|created| created.model)
     }
 
     pub(crate) fn service(&self) -> Context {
@@ -183,6 +183,10 @@ impl Site {
 
 pub(crate) fn seen(id: Id<Volume>, status: VolumeStatus) -> VolumeSeen {
     VolumeSeen { id, status, reason: None }
+}
+
+pub(crate) fn wanted(volume: Id<Volume>, instance: Id<Instance>) -> NewAttachment {
+    from(json!({"volume_id": volume, "instance_id": instance}))
 }
 
 pub(crate) fn plugged(id: Id<Attachment>) -> AttachmentSeen {

@@ -3,10 +3,15 @@
 use super::site::{Site, conflict, seen};
 use cirro_models::{
     Deleted, Error, Verbs,
-    storage::{Volume, assignment::StorageReport, volume::VolumeStatus},
+    storage::{
+        StoragePool, Volume,
+        assignment::{StorageReport, VolumeSeen},
+        volume::VolumeStatus,
+    },
 };
 use cirro_server::testkit::Backend;
 use futures_util::future::join_all;
+use serde_json::json;
 
 #[tokio::test]
 async fn a_volume_is_made_and_removed_by_its_node() {
@@ -23,7 +28,7 @@ async fn a_volume_is_made_and_removed_by_its_node() {
         );
 
         let failed = StorageReport {
-            volumes: vec![cirro_models::storage::assignment::VolumeSeen {
+            volumes: vec![VolumeSeen {
                 reason: Some("the disk is full".to_owned()),
                 ..seen(volume.id, VolumeStatus::Failed)
             }],
@@ -84,26 +89,37 @@ async fn quota_and_room_are_not_exceeded_however_many_try() {
     }
 }
 
-#[tokio::test]
+/// Inside the process and on several threads, so that the transactions really meet.
+#[tokio::test(flavor = "multi_thread")]
 async fn room_is_given_once() {
     for backend in Backend::BOTH {
         let site = Site::new(backend).await;
-        let pool = site.volume(&site.actors.member(), "first", 1).await.unwrap().pool_id.unwrap();
+        let (ours, theirs) = (site.actors.member(), site.actors.outsider());
+        let pool = site.volume(&ours, "first", 1).await.unwrap().pool_id.unwrap();
         let operator = site.actors.operator().over(&site.server);
-        let small = serde_json::from_str(r#"{"capacity_gib": 21}"#).unwrap();
-        cirro_models::storage::StoragePool::update(&operator, pool, small).await.unwrap();
-        let outsider = site.actors.outsider();
-        let made = join_all((0..4).map(|n| {
-            let (site, outsider) = (&site, &outsider);
-            async move { site.volume(outsider, &format!("v{n}"), 10).await }
-        }))
-        .await;
-        assert_eq!(made.iter().filter(|outcome| outcome.is_ok()).count(), 2, "{made:?}");
-        let refused = made.iter().filter(|outcome| matches!(outcome, Err(Error::NoCapacity { .. }))).count();
-        assert_eq!(refused, 2, "{made:?}");
-        // a refusal left nothing of the quota behind: 30 GiB are free
-        let big = serde_json::from_str(r#"{"capacity_gib": 100}"#).unwrap();
-        cirro_models::storage::StoragePool::update(&operator, pool, big).await.unwrap();
-        site.volume(&outsider, "rest", 30).await.unwrap();
+        let resize = |capacity: i64| {
+            let patch = serde_json::from_value(json!({"capacity_gib": capacity})).unwrap();
+            StoragePool::update(&operator, pool, patch)
+        };
+        resize(11).await.unwrap();
+        for round in 0..5 {
+            // of different projects, so that no quota makes them wait for each other
+            let tries = (0..6).map(|n| {
+                let ctx = if n % 2 == 0 { &ours } else { &theirs }.inside(&site.storage);
+                let new = serde_json::from_value(json!({"name": format!("r{round}n{n}"), "size_gib": 10})).unwrap();
+                tokio::spawn(async move { Volume::create(&ctx, new).await })
+            });
+            let outcomes: Vec<_> = join_all(tries).await.into_iter().map(Result::unwrap).collect();
+            let (made, refused): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(Result::is_ok);
+            assert_eq!(made.len(), 1, "{made:?}");
+            assert!(refused.iter().all(|outcome| matches!(outcome, Err(Error::NoCapacity { .. }))), "{refused:?}");
+            let id = made[0].as_ref().unwrap().id;
+            Volume::delete(&operator, id).await.unwrap();
+            site.tell(site.node, &StorageReport { volumes_gone: vec![id], ..site.report() }).await.unwrap();
+        }
+        // the refusals left nothing of the quota behind: 50 GiB for each
+        resize(100).await.unwrap();
+        site.volume(&ours, "rest", 49).await.unwrap();
+        site.volume(&theirs, "rest", 50).await.unwrap();
     }
 }

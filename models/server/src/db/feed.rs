@@ -50,6 +50,9 @@ struct End {
     seq: i64,
 }
 
+/// What is read of an entry.
+const COLUMNS: &str = "SELECT xid, seq, model, id, version, project_id, kind FROM change";
+
 impl Feed {
     /// Reads the epoch, or begins the first one.
     pub(crate) fn open(c: &mut AnyConnection) -> Result<Self> {
@@ -117,7 +120,6 @@ impl Feed {
                         .to_owned(),
             });
         }
-        const COLUMNS: &str = "SELECT xid, seq, model, id, version, project_id, kind FROM change";
         let rows: Vec<Row> = match c {
             AnyConnection::Sqlite(c) => sql_query(format!("{COLUMNS} WHERE seq > ? ORDER BY seq LIMIT ?"))
                 .bind::<st::BigInt, _>(position.sequence)
@@ -168,7 +170,7 @@ impl Feed {
         let reach = M::reach(ctx.subject(), cirro_models::permission::Operation::Read);
         // the answer needs some of the time too: what waits to the deadline is late in every store but this
         let left = ctx.remaining()?;
-        let until = tokio::time::Instant::now() + wait.min(LONGEST).min(left - (left / 4).min(TO_ANSWER));
+        let until = tokio::time::Instant::now() + wait.min(LONGEST).min(left.saturating_sub((left / 4).min(TO_ANSWER)));
         let mut commits = feed.commits();
         let mut position = match after {
             Some(position) => position,

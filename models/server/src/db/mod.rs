@@ -19,7 +19,10 @@ pub use migrate::Migrations;
 pub use request::RequestNote;
 pub use tx::Tx;
 
-use crate::db::{open::Url, pool::Pool, writer::Writer};
+use crate::{
+    cache::{Cache, Caches},
+    db::{open::Url, pool::Pool, writer::Writer},
+};
 use cirro_models::{Error, Result, Subject, feed::Position, sql::AnyConnection};
 use std::sync::Arc;
 
@@ -34,6 +37,7 @@ struct Inner {
     readers: Pool,
     writer: Option<Writer>,
     feed: Feed,
+    caches: Arc<Caches>,
 }
 
 /// How many connections read at once.
@@ -50,13 +54,18 @@ impl Database {
         migrations.run(&mut first)?;
         let feed = Feed::open(&mut first)?;
         let sqlite = matches!(first, AnyConnection::Sqlite(_));
+        let caches = Arc::new(Caches::default());
         let readers = (0..READERS).map(|_| url.connect()).collect::<Result<Vec<_>>>()?;
-        let writer = sqlite.then(|| Writer::start(first, feed.clone())).transpose()?;
-        Ok(Self(Arc::new(Inner { readers: Pool::start(readers, url.clone())?, writer, feed })))
+        let writer = sqlite.then(|| Writer::start(first, feed.clone(), caches.clone())).transpose()?;
+        Ok(Self(Arc::new(Inner { readers: Pool::start(readers, url)?, writer, feed, caches })))
     }
     /// Whether one process owns the database, so that what is remembered of it stays true.
     pub fn is_exclusive(&self) -> bool {
         self.0.writer.is_some()
+    }
+    /// A cache of a model's rows that the writer keeps true, where one process owns the database.
+    pub(crate) fn cache<V: Send + Sync + 'static>(&self, model: &'static str) -> Option<Arc<Cache<V>>> {
+        self.is_exclusive().then(|| self.0.caches.add(model))
     }
     /// Runs a query.
     pub async fn read<T: Send + 'static>(
@@ -74,12 +83,11 @@ impl Database {
         change: impl FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let by = by.principal().to_string();
-        match &self.0.writer {
-            Some(writer) => writer.run(by, note, change).await,
-            None => {
-                let feed = self.0.feed.clone();
-                self.0.readers.run(move |c| writer::in_transaction(c, &by, note.as_deref(), &feed, change)).await
-            }
+        if let Some(writer) = &self.0.writer {
+            writer.run(by, note, change).await
+        } else {
+            let feed = self.0.feed.clone();
+            self.0.readers.run(move |c| writer::in_transaction(c, &by, note.as_deref(), &feed, change)).await
         }
     }
     /// Tells the database of a position that a reader holds: one that has not been written yet proves that the database

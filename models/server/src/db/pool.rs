@@ -23,7 +23,7 @@ type Query = Box<dyn FnOnce(&mut AnyConnection) + Send>;
 pub(crate) struct Pool(mpsc::Sender<Query>);
 
 impl Pool {
-    pub(crate) fn start(connections: Vec<AnyConnection>, url: Url) -> Result<Self> {
+    pub(crate) fn start(connections: Vec<AnyConnection>, url: &Url) -> Result<Self> {
         let (sender, receiver) = mpsc::channel::<Query>(QUEUE);
         let receiver = Arc::new(Mutex::new(receiver));
         for (n, connection) in connections.into_iter().enumerate() {

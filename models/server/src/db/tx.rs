@@ -1,6 +1,9 @@
 //! A transaction on the owner's database: the only way to change rows.
 
-use crate::db::{RequestNote, database_error, tables::change};
+use crate::{
+    cache::Written,
+    db::{RequestNote, database_error, tables::change},
+};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use cirro_models::{
     Error, Generation, Id, Model, Reach, Result, Timestamp,
@@ -15,6 +18,7 @@ use serde_json::{Map, Value};
 
 /// A transaction. Every row written through it gets its feed entry and its labels' index, and, if it is what the
 /// request is about, becomes the recorded answer.
+#[allow(clippy::struct_excessive_bools, reason = "each says that something has happened")]
 pub struct Tx<'c> {
     connection: &'c mut AnyConnection,
     by: &'c str,
@@ -25,9 +29,10 @@ pub struct Tx<'c> {
     pub(crate) lost_race: bool,
     /// Another request with the same key has won; its answer counts.
     pub(crate) duplicate: bool,
-    pub(crate) wrote: bool,
     /// The database has refused a statement: PostgreSQL takes no other one after it.
     failed: bool,
+    /// The rows that were written, which caches must not tell any longer.
+    pub(crate) written: Vec<Written>,
 }
 
 impl<'c> Tx<'c> {
@@ -40,8 +45,8 @@ impl<'c> Tx<'c> {
             once: Map::new(),
             lost_race: false,
             duplicate: false,
-            wrote: false,
             failed: false,
+            written: Vec::new(),
         }
     }
     /// The connection, for joins and records of the owner's own.
@@ -86,7 +91,7 @@ impl<'c> Tx<'c> {
             if !row.meta().labels.is_empty() {
                 self.run(|c| label::put(c, M::PATH, row.id().uuid(), &row.meta().labels), database_error)?;
             }
-            self.announce(row, ChangeKind::Created)?;
+            self.announce(row, &ChangeKind::Created)?;
             self.answers("create", row, if M::ACCEPTED { 202 } else { 201 })?;
         }
         Ok(())
@@ -164,7 +169,7 @@ impl<'c> Tx<'c> {
             return Err(Error::not_found(M::PATH, id));
         }
         self.run(|c| label::clear(c, M::PATH, id.uuid()), database_error)?;
-        self.announce(row, ChangeKind::Deleted)?;
+        self.announce(row, &ChangeKind::Deleted)?;
         if self.is_about::<M>("delete", id) {
             // the row as it was: who repeats the request is judged by it
             self.answer = Some((id.uuid(), 204, Some(serde_json::to_value(row).map_err(Error::internal)?)));
@@ -195,10 +200,10 @@ impl<'c> Tx<'c> {
         if row.meta().labels != stored.meta().labels {
             self.run(|c| label::put(c, M::PATH, row.id().uuid(), &row.meta().labels), database_error)?;
         }
-        self.announce(row, ChangeKind::Updated)
+        self.announce(row, &ChangeKind::Updated)
     }
-    fn announce<M: Model>(&mut self, row: &M, kind: ChangeKind) -> Result<()> {
-        self.wrote = true;
+    fn announce<M: Model>(&mut self, row: &M, kind: &ChangeKind) -> Result<()> {
+        self.written.push((M::PATH, row.id().uuid()));
         let entry = diesel::insert_into(change::table).values((
             change::model.eq(M::PATH),
             change::id.eq(GuidValue(row.id().uuid())),
@@ -230,7 +235,7 @@ impl<'c> Tx<'c> {
             return Err(Error::internal("a change went on after the database had refused a statement of it"));
         }
         let Some(note) = self.note else { return Ok(()) };
-        if !self.wrote && self.answer.is_none() {
+        if self.written.is_empty() && self.answer.is_none() {
             return Ok(());
         }
         let (subject, status, answer) =

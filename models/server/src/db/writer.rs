@@ -1,7 +1,10 @@
 //! Writing. On SQLite one thread gathers what is waiting into one durable commit, each closure under a savepoint; on
 //! PostgreSQL each closure is a transaction of its own.
 
-use crate::db::{Feed, RequestNote, Tx, database_error, is_collision};
+use crate::{
+    cache::{Caches, Written},
+    db::{Feed, RequestNote, Tx, database_error, is_collision},
+};
 use cirro_models::{Error, Result, sql::AnyConnection};
 use diesel::connection::SimpleConnection;
 use std::{
@@ -24,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// A write that waits: run it under a savepoint, and tell the outcome once the commit is durable.
 trait Write: Send {
     fn run(&mut self, c: &mut AnyConnection) -> bool;
+    /// The rows that it wrote.
+    fn written(&mut self) -> Vec<Written>;
     fn tell(self: Box<Self>, committed: Result<()>);
 }
 
@@ -32,15 +37,20 @@ struct Job<T, F> {
     note: Option<Arc<RequestNote>>,
     change: F,
     outcome: Option<Result<T>>,
+    written: Vec<Written>,
     answer: oneshot::Sender<Result<T>>,
 }
 
 impl<T: Send, F: FnMut(&mut Tx<'_>) -> Result<T> + Send> Write for Job<T, F> {
     fn run(&mut self, c: &mut AnyConnection) -> bool {
-        let outcome = attempt(c, &self.by, self.note.as_deref(), &mut self.change).outcome;
-        let good = outcome.is_ok();
-        self.outcome = Some(outcome);
+        let attempt = attempt(c, &self.by, self.note.as_deref(), &mut self.change);
+        let good = attempt.outcome.is_ok();
+        self.outcome = Some(attempt.outcome);
+        self.written = attempt.written;
         good
+    }
+    fn written(&mut self) -> Vec<Written> {
+        std::mem::take(&mut self.written)
     }
     fn tell(self: Box<Self>, committed: Result<()>) {
         let not_run = || Err(committed.clone().err().unwrap_or_else(|| Error::internal("a write was not run")));
@@ -54,10 +64,11 @@ impl<T: Send, F: FnMut(&mut Tx<'_>) -> Result<T> + Send> Write for Job<T, F> {
 }
 
 /// What came of one run of a closure.
-struct Run<T> {
+struct Attempt<T> {
     outcome: Result<T>,
+    /// It should be run again on what is stored now.
     lost_race: bool,
-    wrote: bool,
+    written: Vec<Written>,
 }
 
 /// One run of a closure. One that panics has failed like any other: the thread lives on.
@@ -66,21 +77,21 @@ fn attempt<T>(
     by: &str,
     note: Option<&RequestNote>,
     change: &mut impl FnMut(&mut Tx<'_>) -> Result<T>,
-) -> Run<T> {
+) -> Attempt<T> {
     let mut tx = Tx::new(c, by, note);
     let outcome = catch_unwind(AssertUnwindSafe(|| change(&mut tx).and_then(|value| tx.finish().map(|()| value))))
         .unwrap_or_else(|_| Err(Error::internal("a change panicked")));
     let lost_race = tx.lost_race || outcome.as_ref().is_err_and(is_collision);
-    Run { outcome, lost_race, wrote: tx.wrote }
+    Attempt { outcome, lost_race, written: tx.written }
 }
 
 /// The writer of a SQLite database; it ends when dropped.
 pub(crate) struct Writer(mpsc::Sender<Box<dyn Write>>);
 
 impl Writer {
-    pub(crate) fn start(connection: AnyConnection, feed: Feed) -> Result<Self> {
+    pub(crate) fn start(connection: AnyConnection, feed: Feed, caches: Arc<Caches>) -> Result<Self> {
         let (sender, receiver) = mpsc::channel(QUEUE);
-        let work = move || work(connection, receiver, &feed);
+        let work = move || work(connection, receiver, &feed, &caches);
         thread::Builder::new().name("db-writer".to_owned()).spawn(work).map_err(Error::internal)?;
         Ok(Self(sender))
     }
@@ -91,7 +102,7 @@ impl Writer {
         change: impl FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (answer, answered) = oneshot::channel();
-        let job: Box<dyn Write> = Box::new(Job { by, note, change, outcome: None, answer });
+        let job: Box<dyn Write> = Box::new(Job { by, note, change, outcome: None, written: Vec::new(), answer });
         if self.0.send_timeout(job, PATIENCE).await.is_err() {
             return Err(Error::unavailable("the database has too many changes waiting: try again in a moment"));
         }
@@ -99,7 +110,7 @@ impl Writer {
     }
 }
 
-fn work(mut c: AnyConnection, mut queue: mpsc::Receiver<Box<dyn Write>>, feed: &Feed) {
+fn work(mut c: AnyConnection, mut queue: mpsc::Receiver<Box<dyn Write>>, feed: &Feed, caches: &Caches) {
     let mut waiting = Vec::with_capacity(GATHERED);
     while queue.blocking_recv_many(&mut waiting, GATHERED) > 0 {
         let mut good = false;
@@ -108,6 +119,8 @@ fn work(mut c: AnyConnection, mut queue: mpsc::Receiver<Box<dyn Write>>, feed: &
             for job in &mut waiting {
                 good |= under_savepoint(&mut c, job.as_mut());
             }
+            // until the outcome is known nobody may remember these rows; they are open again before anybody is told
+            let _closed = caches.close(waiting.iter_mut().flat_map(|job| job.written()).collect());
             committed = c.batch_execute("COMMIT").map_err(database_error);
             if committed.is_err() {
                 // already rolled back by some errors: then this one is refused, and that is right
@@ -152,7 +165,7 @@ pub(crate) fn in_transaction<T>(
                 if let Some(note) = note {
                     note.committed();
                 }
-                if run.wrote {
+                if !run.written.is_empty() {
                     feed.committed();
                 }
                 return Ok(value);

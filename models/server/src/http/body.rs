@@ -40,7 +40,10 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
         let inner = error.into_inner();
         match inner.classify() {
             Category::Data => {
-                Error::invalid(if path == "." { "body".to_owned() } else { path }, plain(&inner.to_string()))
+                let detail = plain(&inner.to_string());
+                let named =
+                    about(&detail).map(|field| if path == "." { field.to_owned() } else { path.clone() + "." + field });
+                Error::invalid(named.unwrap_or(if path == "." { "body".to_owned() } else { path }), detail)
             }
             Category::Eof if bytes.is_empty() => {
                 Error::Malformed { detail: "the body is empty: send a JSON object".to_owned() }
@@ -52,32 +55,50 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     Ok(value)
 }
 
-/// The message without the place in the text, which the field's name tells better.
+/// The message without the place in the text, which the field's name tells better, and without names of Rust's types.
 fn plain(message: &str) -> String {
-    message.split(" at line ").next().unwrap_or(message).to_owned()
+    let message = message.split(" at line ").next().unwrap_or(message);
+    message.replace("expected i64", "expected a whole number").replace("expected u64", "expected a whole number")
+}
+
+/// The field that a message is about whose place is that of the whole object.
+fn about(message: &str) -> Option<&str> {
+    let rest = ["missing field `", "duplicate field `"].iter().find_map(|start| message.strip_prefix(start))?;
+    rest.strip_suffix('`')
 }
 
 /// The filter and the page of a list, from the query.
 pub fn query<F: DeserializeOwned>(text: &str) -> Result<(F, Page)> {
-    let pairs: Vec<(String, String)> = serde_urlencoded::from_str(text)
-        .map_err(|error| Error::Malformed { detail: format!("the query can't be read: {error}") })?;
+    let pairs = pairs(text)?;
     let (paging, filter): (Vec<_>, Vec<_>) = pairs.into_iter().partition(|(key, _)| key == "limit" || key == "after");
     Ok((pairs_to(&filter)?, pairs_to(&paging)?))
 }
 
-fn pairs_to<T: DeserializeOwned>(pairs: &[(String, String)]) -> Result<T> {
+/// The parameters of a query.
+pub(crate) fn pairs(text: &str) -> Result<Vec<(String, String)>> {
+    serde_urlencoded::from_str(text)
+        .map_err(|error| Error::Malformed { detail: format!("the query can't be read: {error}") })
+}
+
+/// A value from the parameters of a query; the one at fault is named.
+pub(crate) fn pairs_to<T: DeserializeOwned>(pairs: &[(String, String)]) -> Result<T> {
     let read = |pairs: &[(String, String)]| -> Result<T, String> {
         let text = serde_urlencoded::to_string(pairs).map_err(|error| error.to_string())?;
         serde_urlencoded::from_str(&text).map_err(|error| error.to_string())
     };
     read(pairs).map_err(|error| {
-        // this reader tells no path: it is the field that fails alone, or the one that is given twice
-        let alone = pairs.iter().find_map(|pair| read(std::slice::from_ref(pair)).err().map(|error| (pair, error)));
-        let twice = || pairs.iter().find(|(key, _)| error.contains(key.as_str())).map(|pair| (pair, error.clone()));
-        let (field, detail) = match alone.or_else(twice) {
-            Some(((key, _), detail)) => (key.as_str(), detail),
-            None => ("query", error.clone()),
-        };
+        if let Some(field) = about(&error) {
+            return Error::invalid(field, error.as_str());
+        }
+        // this reader tells no path: it is the parameter that fails alone, and not because others are missing
+        let alone = pairs.iter().find_map(|pair| {
+            let error = read(std::slice::from_ref(pair)).err().filter(|error| about(error).is_none())?;
+            Some((pair.0.as_str(), error))
+        });
+        let (field, detail) = alone.unwrap_or(("query", error));
+        let number =
+            ["invalid digit", "cannot parse integer", "number too"].iter().any(|text| detail.starts_with(text));
+        let detail = if number { "give a whole number" } else { detail.trim_start_matches(&format!("{field}: ")) };
         Error::invalid(field, detail)
     })
 }

@@ -1,7 +1,11 @@
 //! `GET /<service>/v1/change`: a long poll on the change feed of one model.
 
 use crate::{
-    http::{Caller, Failure, openapi},
+    http::{
+        Caller, Failure,
+        body::{pairs, pairs_to},
+        openapi,
+    },
     owner::Owner,
 };
 use actix_web::{
@@ -42,8 +46,7 @@ pub(crate) fn routes(config: &mut ServiceConfig, owner: &Arc<Owner>) {
 
 async fn serve(owner: Arc<Owner>, caller: Caller, request: HttpRequest) -> Result<HttpResponse, Failure> {
     let work = async {
-        let asked: Asked = serde_urlencoded::from_str(request.query_string())
-            .map_err(|error| Error::invalid("query", error.to_string()))?;
+        let asked: Asked = pairs_to(&pairs(request.query_string())?)?;
         let model = owner.models.iter().find(|model| model.path() == asked.model).ok_or_else(|| {
             let known: Vec<_> = owner.models.iter().map(|model| model.path()).collect();
             Error::invalid(

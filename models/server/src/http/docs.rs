@@ -6,6 +6,7 @@ use std::sync::Arc;
 use utoipa_swagger_ui::{Config, Url};
 
 /// The routes of the documentation page for these services.
+#[allow(clippy::needless_pass_by_value, reason = "what is returned would borrow it otherwise")]
 pub fn docs(services: Vec<Service>) -> impl Fn(&mut web::ServiceConfig) + Clone {
     let urls: Vec<Url<'static>> =
         services.iter().map(|service| Url::new(service.name(), document_of(*service))).collect();
@@ -21,6 +22,7 @@ pub fn docs(services: Vec<Service>) -> impl Fn(&mut web::ServiceConfig) + Clone 
     }
 }
 
+#[allow(clippy::unused_async, reason = "a handler")]
 async fn serve(page: Arc<Config<'static>>, request: HttpRequest) -> HttpResponse {
     let file = request.match_info().get("file").filter(|file| !file.is_empty()).unwrap_or("index.html");
     match utoipa_swagger_ui::serve(file, page) {

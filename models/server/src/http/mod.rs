@@ -6,6 +6,7 @@ mod change;
 mod docs;
 pub mod openapi;
 mod problem;
+mod rendered;
 mod resource;
 
 pub use body::{json, query};
@@ -13,6 +14,7 @@ pub use caller::{Caller, Shared};
 pub use docs::docs;
 pub use openapi::{document, operation};
 pub use problem::{Failure, no_such_route};
+pub(crate) use rendered::Rendered;
 pub use resource::{Resource, answer};
 
 use crate::{owner::Running, token::Verifier};

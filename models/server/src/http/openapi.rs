@@ -22,6 +22,7 @@ use utoipa::{
     },
 };
 
+#[allow(clippy::unused_async, reason = "a handler")]
 pub(crate) async fn serve(document: Bytes) -> HttpResponse {
     HttpResponse::Ok().content_type("application/json").body(document)
 }

@@ -1,7 +1,10 @@
 //! Errors as `application/problem+json`, logged once on the way out.
 
 use crate::http::caller::request_id;
-use actix_web::{HttpRequest, HttpResponse, ResponseError, http::StatusCode};
+use actix_web::{
+    HttpRequest, HttpResponse, ResponseError,
+    http::{StatusCode, header},
+};
 use cirro_models::{
     Error,
     problem::{PROBLEM_JSON, Problem},
@@ -47,11 +50,11 @@ impl ResponseError for Failure {
     fn error_response(&self) -> HttpResponse {
         let mut problem = Problem::from(&self.error);
         problem.request_id = Some(self.request_id.clone());
+        let mut response = HttpResponse::build(self.status_code());
+        problem.status = self.status_code().as_u16();
         if let Some(detail) = &self.detail {
             problem.detail.clone_from(detail);
         }
-        let mut response = HttpResponse::build(self.status_code());
-        problem.status = self.status_code().as_u16();
         response.content_type(PROBLEM_JSON).insert_header(("x-request-id", self.request_id.as_str()));
         if let Some(seconds) = problem.retry_after_s {
             response.insert_header(("retry-after", seconds));
@@ -77,11 +80,21 @@ impl JsonBody for actix_web::HttpResponseBuilder {
 pub async fn no_such_route(request: HttpRequest) -> HttpResponse {
     // a path that exists for another method
     let known = request.resource_map().has_resource(request.path());
-    let asked = format!("{} {}", request.method(), request.path());
-    let mut failure = Failure::of(&request, Error::not_found("operation", &asked));
-    failure.detail = Some(format!("{asked} is no operation of this API: see /docs"));
-    if known {
-        failure.status = Some(StatusCode::METHOD_NOT_ALLOWED);
-    }
-    failure.error_response()
+    no_such_operation(&request, known).error_response()
+}
+
+/// The answer to a method that a path does not have; `allow` are those that it has.
+#[allow(clippy::unused_async, reason = "a handler")]
+pub(crate) async fn wrong_method(request: HttpRequest, allow: &'static str) -> HttpResponse {
+    let mut response = no_such_operation(&request, true).error_response();
+    response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allow));
+    response
+}
+
+fn no_such_operation(request: &HttpRequest, known: bool) -> Failure {
+    let operation = format!("{} {}", request.method(), request.path());
+    let mut failure = Failure::of(request, Error::not_found("operation", &operation));
+    failure.detail = Some(format!("{operation} is no operation of this API: see /docs"));
+    failure.status = known.then_some(StatusCode::METHOD_NOT_ALLOWED);
+    failure
 }

@@ -1,12 +1,18 @@
 //! The routes of a model, written once for all of them.
 
-use crate::http::{Caller, Failure, MountedModel, json, openapi, query};
+use crate::{
+    http::{
+        Caller, Failure, MountedModel, json, openapi, query,
+        rendered::{Linked, etag, linked},
+    },
+    local::Local,
+};
 use actix_web::{
     HttpRequest, HttpResponse,
     http::StatusCode,
     web::{self, Path, Payload, ServiceConfig},
 };
-use cirro_models::{Context, Deleted, Error, Generation, Id, Model, Result, Service, page::Batch, sql::Table};
+use cirro_models::{Context, Deleted, Error, Generation, Id, Model, Result, page::Batch, sql::Table};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::marker::PhantomData;
@@ -27,12 +33,12 @@ impl<M: Table> MountedModel for Resource<M> {
                 web::resource(format!("/{}", M::PATH))
                     .route(web::get().to(list::<M>))
                     .route(web::post().to(create::<M>))
-                    .default_service(web::to(super::no_such_route)),
+                    .default_service(web::to(|request| super::problem::wrong_method(request, "GET, POST"))),
             )
             .service(
                 web::resource(format!("/{}/batch", M::PATH))
                     .route(web::post().to(batch::<M>))
-                    .default_service(web::to(super::no_such_route)),
+                    .default_service(web::to(|request| super::problem::wrong_method(request, "POST"))),
             )
             .service(
                 web::resource(format!("/{}/{{id}}", M::PATH))
@@ -40,39 +46,14 @@ impl<M: Table> MountedModel for Resource<M> {
                     .route(web::put().to(save::<M>))
                     .route(web::patch().to(update::<M>))
                     .route(web::delete().to(delete::<M>))
-                    .default_service(web::to(super::no_such_route)),
+                    .default_service(web::to(|request| {
+                        super::problem::wrong_method(request, "GET, PUT, PATCH, DELETE")
+                    })),
             );
     }
     fn describe(&self, document: &mut utoipa::openapi::OpenApi) {
         openapi::describe::<M>(document);
     }
-}
-
-/// A row with links to itself and to what it names.
-#[derive(Serialize)]
-struct Linked<'m, M> {
-    #[serde(flatten)]
-    model: &'m M,
-    #[serde(flatten)]
-    once: Map<String, Value>,
-    links: Map<String, Value>,
-}
-
-fn link(service: Service, path: &str, id: uuid::Uuid) -> Value {
-    format!("/{}/v1/{path}/{id}", service.name()).into()
-}
-
-fn linked<M: Model>(model: &M, once: Map<String, Value>) -> Linked<'_, M> {
-    let mut links = Map::new();
-    links.insert("self".to_owned(), link(M::SERVICE, M::PATH, model.id().uuid()));
-    for (name, service, path, id) in model.refs() {
-        links.insert(name.to_owned(), link(service, path, id));
-    }
-    Linked { model, once, links }
-}
-
-fn etag(version: Generation) -> String {
-    format!("\"{}\"", version.get())
 }
 
 /// A row as an answer, with its links and its `ETag`; `once` is what no other answer will hold.
@@ -123,15 +104,10 @@ fn if_match(request: &HttpRequest) -> Result<Option<Generation>> {
 
 async fn get<M: Table>(caller: Caller, path: Path<String>, request: HttpRequest) -> Result<HttpResponse, Failure> {
     let work = async {
-        let row = caller.stores().of::<M>()?.get(&caller, id(&path)?).await?;
+        let found = caller.stores().part::<Local<M>>()?.read(&caller, id(&path)?).await?;
         // permission has been asked by now, so an unchanged row may say so
         let known = request.headers().get("if-none-match").and_then(|value| value.to_str().ok());
-        if known.is_some_and(|known| {
-            known.split(',').any(|tag| tag.trim().trim_start_matches("W/") == etag(row.meta().version))
-        }) {
-            return Ok(HttpResponse::NotModified().insert_header(("etag", etag(row.meta().version))).finish());
-        }
-        Ok(answer(&caller, StatusCode::OK, &row, Map::new()))
+        Ok(found.answer(&caller, known))
     };
     answering(&caller, work).await
 }

@@ -184,10 +184,10 @@ fn walk(document: &Value, value: &Value, at: &str, faults: &mut Vec<String>) {
             items.iter().enumerate().for_each(|(n, item)| walk(document, item, &format!("{at}/{n}"), faults));
         }
         Value::Object(map) => {
-            if let Some(target) = map.get("$ref").and_then(Value::as_str) {
-                if target.strip_prefix('#').and_then(|pointer| document.pointer(pointer)).is_none() {
-                    faults.push(format!("{at}: {target} leads nowhere"));
-                }
+            if let Some(target) = map.get("$ref").and_then(Value::as_str)
+                && target.strip_prefix('#').and_then(|pointer| document.pointer(pointer)).is_none()
+            {
+                faults.push(format!("{at}: {target} leads nowhere"));
             }
             if map.contains_key("nullable") && !at.ends_with("/properties") {
                 faults.push(format!("{at}: `nullable` is a word of OpenAPI 3.0"));

@@ -22,6 +22,7 @@ pub struct Server {
 
 impl Server {
     /// Serves what is put together.
+    #[allow(clippy::unused_async, reason = "it can only be called where a runtime is")]
     pub async fn start(services: Vec<Running>, actors: &Actors) -> Self {
         let requests = Arc::new(Mutex::new(Vec::new()));
         let (noted, verifier) = (requests.clone(), actors.verifier.clone());

@@ -34,7 +34,7 @@ async fn every_kind_of_drift_is_named() {
             Ok(())
         };
         site.compute.database().read(change).await.unwrap();
-        found.push(schema_differences(&site.compute).await.unwrap().join("\n").replace("\"", ""));
+        found.push(schema_differences(&site.compute).await.unwrap().join("\n").replace('"', ""));
     }
     insta::assert_snapshot!(found[0]);
     assert_eq!(found[0], found[1]);

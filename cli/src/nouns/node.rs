@@ -1,0 +1,150 @@
+//! `cirro node`.
+
+use crate::{
+    failure::Failure,
+    nouns::{Noun, project::vcpus, yes},
+    quantity,
+    site::Site,
+    table::Column,
+    verbs::{Create, Delete, LabelChanges, Labelled, Labels, List, Request, Show, Update},
+};
+use cirro_models::{
+    GiB, MiB, Name, Vcpus,
+    compute::{
+        Node,
+        node::{NewNode, NodeFilter, NodePatch, NodeStatus},
+    },
+};
+use clap::{Args, Subcommand};
+
+impl Noun for Node {
+    const WORD: &'static str = "node";
+    const NAME: Option<fn(&Self) -> &Name> = Some(|node| &node.name);
+    const COLUMNS: &'static [Column<Self>] = &[
+        Column("NAME", |node, _| node.name.to_string()),
+        Column("STATUS", |node, _| node.status.to_string()),
+        Column("SCHEDULABLE", |node, _| yes(node.schedulable)),
+        Column("VCPUS", |node, _| node.vcpus.get().to_string()),
+        Column("MEMORY", |node, _| node.memory_mib.to_string()),
+        Column("DISK", |node, _| node.disk_gib.to_string()),
+        Column("BY", |node, _| node.accelerator.as_ref().map(ToString::to_string).unwrap_or_default()),
+        Column("UNCLAIMED", |node, _| node.unclaimed.to_string()),
+        Column("ID", |node, _| node.id.to_string()),
+        Column("MESSAGE", |node, _| node.message.clone().unwrap_or_default()),
+    ];
+    fn named(name: Name) -> Option<NodeFilter> {
+        Some(NodeFilter { name: Some(name), ..NodeFilter::default() })
+    }
+    fn state(&self) -> Option<(String, Option<String>)> {
+        Some((self.status.to_string(), self.message.clone()))
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// List nodes: the machines that run guests
+    List(List<Narrow>),
+    /// Show a node
+    Show(Show),
+    /// Add a node with the capacity that guests may use of it
+    Create(Create<New>),
+    /// Change a node's capacity, or keep new instances away from it
+    Update(Update<Change>),
+    /// Remove nodes
+    Delete(Delete),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Narrow {
+    /// Only the one with this name
+    #[arg(long)]
+    name: Option<Name>,
+    /// Only those with this status
+    #[arg(long, value_name = "joining|ready|silent")]
+    status: Option<NodeStatus>,
+    /// Only those that take new instances, or with `false` only those that do not
+    #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
+    schedulable: Option<bool>,
+    #[command(flatten)]
+    label: Labelled,
+}
+impl Request<NodeFilter> for Narrow {
+    async fn read(self, _: &Site) -> Result<NodeFilter, Failure> {
+        Ok(NodeFilter { name: self.name, schedulable: self.schedulable, status: self.status, label: self.label.label })
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct New {
+    /// What people call it
+    #[arg(long)]
+    name: Name,
+    /// Virtual processors for guests, overcommit included
+    #[arg(long, value_name = "N", value_parser = vcpus)]
+    vcpus: Vcpus,
+    /// Memory for guests, such as 64GiB
+    #[arg(long, value_name = "SIZE", value_parser = quantity::memory)]
+    memory: MiB,
+    /// Disk for guests, such as 1TiB
+    #[arg(long, value_name = "SIZE", value_parser = quantity::disk)]
+    disk: GiB,
+    #[command(flatten)]
+    labels: Labels,
+}
+impl Request<NewNode> for New {
+    async fn read(self, _: &Site) -> Result<NewNode, Failure> {
+        Ok(NewNode {
+            name: self.name,
+            vcpus: self.vcpus,
+            memory_mib: self.memory,
+            disk_gib: self.disk,
+            schedulable: None,
+            labels: self.labels.read(),
+        })
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Change {
+    /// What people call it from now on
+    #[arg(long)]
+    name: Option<Name>,
+    /// Virtual processors for guests
+    #[arg(long, value_name = "N", value_parser = vcpus)]
+    vcpus: Option<Vcpus>,
+    /// Memory for guests
+    #[arg(long, value_name = "SIZE", value_parser = quantity::memory)]
+    memory: Option<MiB>,
+    /// Disk for guests
+    #[arg(long, value_name = "SIZE", value_parser = quantity::disk)]
+    disk: Option<GiB>,
+    /// Whether new instances may be placed on it
+    #[arg(long, value_name = "true|false")]
+    schedulable: Option<bool>,
+    #[command(flatten)]
+    labels: LabelChanges,
+}
+impl Request<NodePatch> for Change {
+    async fn read(self, _: &Site) -> Result<NodePatch, Failure> {
+        Ok(NodePatch {
+            name: self.name,
+            vcpus: self.vcpus,
+            memory_mib: self.memory,
+            disk_gib: self.disk,
+            schedulable: self.schedulable,
+            labels: self.labels.read(),
+        })
+    }
+}
+
+impl Verb {
+    pub(crate) async fn run(self, site: &Site) -> Result<(), Failure> {
+        match self {
+            Self::List(args) => args.run::<Node>(site).await,
+            Self::Show(args) => args.run::<Node>(site).await,
+            Self::Create(args) => args.run::<Node>(site).await,
+            Self::Update(args) => args.run::<Node>(site).await,
+            Self::Delete(args) => args.run::<Node>(site).await,
+        }
+    }
+}
