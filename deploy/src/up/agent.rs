@@ -95,7 +95,7 @@ async fn supervise(binary: PathBuf, config: PathBuf, mut end: oneshot::Receiver<
                 }
             }
             Err(error) => {
-                tracing::error!(%error, binary = %binary.display(), "the node agent can't be started; it is tried again")
+                tracing::error!(%error, binary = %binary.display(), "the node agent can't be started; it is tried again");
             }
         }
         if started.elapsed() > LONGEST_PAUSE {
