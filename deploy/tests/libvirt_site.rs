@@ -1,11 +1,13 @@
 //! One site with the real agent, libvirt and a guest that boots: what happens to guests while their site is used,
-//! hurt, switched off and put back to an earlier day. It needs CIRRO_TEST_LIBVIRT and CIRRO_TEST_GUEST, which
+//! hurt, switched off and put back to an earlier day. It needs `CIRRO_TEST_LIBVIRT` and `CIRRO_TEST_GUEST`, which
 //! `deploy/test` sets. One site serves for everything, because every boot costs seconds.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub, reason = "tests")]
 #![allow(dead_code, reason = "the kit is shared with site")]
 
 #[path = "site/kit.rs"]
 mod kit;
+#[path = "site/process.rs"]
+mod process;
 
 use kit::{Site, signal, until};
 use serde_json::Value;

@@ -1,5 +1,6 @@
 //! A site as its operator has it: the process `cirro up`, its folder, and the commands that are typed.
 
+pub use crate::process::{Did, LIMIT, Up, signal, until};
 use cirro_client::{Http, Login, Session};
 use cirro_models::identity::Secret;
 use diesel::{Connection, QueryableByName, RunQueryDsl, SqliteConnection, sql_query, sql_types::BigInt};
@@ -8,27 +9,10 @@ use std::{
     fs::{self, File},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Command, Stdio},
     sync::Arc,
-    time::{Duration, Instant},
 };
 use tempfile::TempDir;
-
-/// Longer than anything here takes on a busy machine; what takes longer hangs.
-pub const LIMIT: Duration = Duration::from_secs(90);
-const PAUSE: Duration = Duration::from_millis(50);
-
-/// What the condition gives as soon as it gives something; stops the test when it never does.
-pub fn until<T>(limit: Duration, what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + limit;
-    loop {
-        if let Some(found) = condition() {
-            return found;
-        }
-        assert!(Instant::now() < end, "not within {limit:?}: {what}");
-        std::thread::sleep(PAUSE);
-    }
-}
 
 /// A program of the workspace, which cargo puts one folder above the tests.
 pub fn program(name: &str) -> PathBuf {
@@ -36,79 +20,6 @@ pub fn program(name: &str) -> PathBuf {
     let path = own.parent().and_then(Path::parent).unwrap().join(name);
     assert!(path.exists(), "{} is not there: run `cargo build --workspace` first", path.display());
     path
-}
-
-/// What a command did.
-#[derive(Debug)]
-pub struct Did {
-    pub code: i32,
-    pub out: String,
-    pub err: String,
-}
-impl Did {
-    /// What it printed, when all is well.
-    pub fn text(self) -> String {
-        assert_eq!(self.code, 0, "{self:?}");
-        self.out
-    }
-    /// The same with `-o json`.
-    pub fn json(self) -> Value {
-        serde_json::from_str(&self.text()).unwrap()
-    }
-}
-
-/// A `cirro up` that was started: it is killed when this is dropped.
-pub struct Up {
-    child: Child,
-    pub out: PathBuf,
-    pub log: PathBuf,
-}
-impl Up {
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-    pub fn has_ended(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_some()
-    }
-    /// Ended, by itself or by a signal that was sent.
-    pub fn ended(&mut self) -> ExitStatus {
-        until(LIMIT, "cirro up ends", || self.child.try_wait().unwrap())
-    }
-    pub fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-    /// Told to end, as by Ctrl-C or a service manager.
-    pub fn terminate(&mut self) -> ExitStatus {
-        signal("TERM", self.id());
-        self.ended()
-    }
-    /// Its address, as soon as it says it; stops the test with its log when it ends instead.
-    fn address(&mut self) -> String {
-        until(LIMIT, "the site answers", || {
-            let told = fs::read_to_string(&self.out).unwrap();
-            let rest = told.split_once("the site answers at http://").map(|(_, rest)| rest.to_owned());
-            let ended = self.child.try_wait().unwrap();
-            assert!(ended.is_none(), "cirro up has ended: {}", fs::read_to_string(&self.log).unwrap());
-            // a line that is not complete yet is read again
-            rest.filter(|rest| rest.contains('\n')).map(|rest| rest.split(' ').next().unwrap().to_owned())
-        })
-    }
-    pub fn did(mut self) -> Did {
-        let code = self.ended().code().unwrap_or(-1);
-        Did { code, out: fs::read_to_string(&self.out).unwrap(), err: fs::read_to_string(&self.log).unwrap() }
-    }
-}
-impl Drop for Up {
-    fn drop(&mut self) {
-        // it may have ended already
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-pub fn signal(name: &str, process: u32) {
-    assert!(Command::new("kill").args([format!("-{name}"), process.to_string()]).status().unwrap().success());
 }
 
 /// A site in a folder of its own.
@@ -167,7 +78,7 @@ impl Site {
         let mut command = self.command(&["up", "--listen", listen, "--data"]);
         command.arg(data).args(words).envs(env.iter().copied());
         command.stdout(File::create(&out).unwrap()).stderr(File::create(&log).unwrap());
-        Up { child: command.spawn().unwrap(), out, log }
+        Up::new(command.spawn().unwrap(), out, log)
     }
     /// Starts it and waits until it answers: what it has said.
     pub fn start(&mut self) -> String {

@@ -8,5 +8,6 @@ mod crash;
 mod crowd;
 mod kit;
 mod life;
+mod process;
 mod refusals;
 mod start;
