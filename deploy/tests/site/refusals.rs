@@ -63,7 +63,6 @@ fn an_address_that_others_reach_needs_a_certificate() {
 }
 
 #[test]
-#[ignore = "`cirro up` does not look yet whether CIRRO_NODE_AGENT names a program: it starts, and tries for ever"]
 fn an_agent_that_is_not_there() {
     let site = Site::prepared(&[]);
     let missing = site.home.path().join("cirro-node-agent");

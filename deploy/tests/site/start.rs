@@ -30,7 +30,6 @@ fn the_first_start_tells_the_password_once_and_the_second_finds_everything() {
 }
 
 #[test]
-#[ignore = "the databases are made with mode 0644 in a folder that everybody may pass through"]
 fn nobody_else_reads_what_a_site_keeps() {
     let mut site = Site::prepared(&["--no-agent"]);
     site.start();
