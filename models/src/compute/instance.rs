@@ -73,7 +73,7 @@ pub struct Instance {
     #[model(create, update, desired, default = Power::Running)]
     pub power: Power,
     /// How its power goes off: `true` pulls the plug instead of asking the guest.
-    #[model(update, desired)]
+    #[model(update)]
     pub force_stop: Option<bool>,
     /// Counts changes of the owner's wish.
     #[model(generation)]

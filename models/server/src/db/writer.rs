@@ -20,7 +20,7 @@ const QUEUE: usize = 4096;
 /// How many writes one commit gathers: more would make the first of them wait for the last.
 const GATHERED: usize = 128;
 /// How often a closure that lost a race is run again.
-const ATTEMPTS: usize = 10;
+const ATTEMPTS: usize = 100;
 /// How long a write may wait for its turn in a full queue.
 const PATIENCE: Duration = Duration::from_secs(5);
 
