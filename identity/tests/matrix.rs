@@ -49,7 +49,7 @@ async fn who_may_do_what() {
     let mut matrix = Matrix::new(&server, &site.identity, &actors);
     matrix.model::<User>("user, somebody else", |n, _| build(Uuid::now_v7(), None, name(n)), name).await;
     let own = |actor: Option<&Actor>| {
-        actor.and_then(|actor| actor.subject().user()).map_or_else(Uuid::now_v7, |id| id.uuid())
+        actor.and_then(|actor| actor.subject().user()).map_or_else(Uuid::now_v7, cirro_models::Id::uuid)
     };
     matrix.model::<User>("user, oneself", |n, actor| build(own(actor), None, name(n)), name).await;
     matrix.model::<Project>("project, another", |n, _| build(Uuid::now_v7(), None, name(n)), name).await;

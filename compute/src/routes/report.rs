@@ -71,12 +71,11 @@ async fn take(ctx: &Context, node: Id<Node>, report: NodeReport) -> Result<()> {
             about_instance(tx, node, seen)?;
         }
         for gone in &report.gone {
-            if records::confirm_gone(tx.connection(), gone.id, node, gone.generation)? {
-                if let Some(instance) =
+            if records::confirm_gone(tx.connection(), gone.id, node, gone.generation)?
+                && let Some(instance) =
                     tx.find::<Instance>(gone.id)?.filter(|instance| instance.meta.deleted_at.is_some())
-                {
-                    tx.remove(&instance)?;
-                }
+            {
+                tx.remove(&instance)?;
             }
         }
         unclaimed(tx, node, &report.unclaimed)?;

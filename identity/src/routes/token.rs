@@ -62,7 +62,7 @@ impl Attempts {
         if *count >= FAILURES {
             return Err(Error::TooManyRequests {
                 detail: format!("too many failed logins as {account}: wait a minute"),
-                retry_after_s: u32::try_from((WINDOW - since.elapsed().min(WINDOW)).as_secs()).unwrap_or(60) + 1,
+                retry_after_s: u32::try_from(WINDOW.saturating_sub(since.elapsed()).as_secs()).unwrap_or(60) + 1,
             });
         }
         *count += 1;
@@ -258,12 +258,11 @@ fn choose(
     let refuse = || {
         Error::forbidden(format!("you have no role in a project {wanted}, or there is none: ask its admin for a grant"))
     };
-    let project = match wanted.parse::<Id<Project>>() {
-        Ok(id) => Project::select(c, &[id]).map_err(Error::internal)?.pop(),
-        Err(_) => {
-            let name = wanted.parse().map_err(|_| refuse())?;
-            rows::<Project>(c, &ProjectFilter { name: Some(name), ..ProjectFilter::default() })?.pop()
-        }
+    let project = if let Ok(id) = wanted.parse::<Id<Project>>() {
+        Project::select(c, &[id]).map_err(Error::internal)?.pop()
+    } else {
+        let name = wanted.parse().map_err(|_| refuse())?;
+        rows::<Project>(c, &ProjectFilter { name: Some(name), ..ProjectFilter::default() })?.pop()
     };
     let project = project.ok_or_else(refuse)?.id;
     let role = highest(project).or_else(|| operator.then_some(Role::Admin)).ok_or_else(refuse)?;

@@ -123,7 +123,10 @@ async fn tokens_that_are_forged_expired_or_unsigned_are_refused() {
         let told = site.call(&login(&token), "GET", "user/me", Value::Null).await;
         assert_eq!(told.status, 401, "a token that is {why}: {}", told.text);
         let detail = told.problem(401).detail;
-        assert!(["log in", "cirro token", "cirro login", "clocks"].iter().any(|remedy| detail.contains(remedy)), "{why}: {detail}");
+        assert!(
+            ["log in", "cirro token", "cirro login", "clocks"].iter().any(|remedy| detail.contains(remedy)),
+            "{why}: {detail}"
+        );
         assert_eq!(told.header("www-authenticate"), "Bearer");
     }
 }
