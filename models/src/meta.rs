@@ -42,9 +42,9 @@ impl Serialize for Timestamp {
 }
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let time: DateTime<Utc> = String::deserialize(deserializer)?.parse().map_err(|_| {
-            de::Error::custom("this is no time: give one as in RFC 3339, such as 2026-01-31T12:00:00Z")
-        })?;
+        let time: DateTime<Utc> = String::deserialize(deserializer)?
+            .parse()
+            .map_err(|_| de::Error::custom("this is no time: give one as in RFC 3339, such as 2026-01-31T12:00:00Z"))?;
         // RFC 3339 has four digits for the year; a database has little more
         if !(1..=9999).contains(&time.year()) {
             return Err(de::Error::custom("the time is out of range: give a year from 0001 to 9999"));

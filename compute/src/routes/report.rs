@@ -71,10 +71,9 @@ async fn take(ctx: &Context, node: Id<Node>, report: NodeReport) -> Result<()> {
             about_instance(tx, node, seen)?;
         }
         for gone in &report.gone {
-            if records::confirm_gone(tx.connection(), gone.id, node, gone.generation)?
-                && let Some(instance) =
-                    tx.find::<Instance>(gone.id)?.filter(|instance| instance.meta.deleted_at.is_some())
-            {
+            let confirmed = records::confirm_gone(tx.connection(), gone.id, node, gone.generation)?;
+            let going = |instance: &Instance| confirmed && instance.meta.deleted_at.is_some();
+            if let Some(instance) = tx.find::<Instance>(gone.id)?.filter(going) {
                 tx.remove(&instance)?;
             }
         }

@@ -63,7 +63,8 @@ mod tests {
 
             step(&ctx).await.unwrap();
             assert_eq!(status(&ctx, node).await, NodeStatus::Joining, "it has not begun");
-            let write = move |tx: &mut cirro_server::Tx<'_>| tx.change::<Node>(node, |row| row.status = NodeStatus::Ready);
+            let write =
+                move |tx: &mut cirro_server::Tx<'_>| tx.change::<Node>(node, |row| row.status = NodeStatus::Ready);
             ctx.write(write).await.unwrap();
             step(&ctx).await.unwrap();
             assert_eq!(status(&ctx, node).await, NodeStatus::Ready, "after a restart its time begins anew");

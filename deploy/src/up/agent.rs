@@ -45,7 +45,14 @@ impl Supervised {
 /// Where the agent's binary is: beside this one, or where `CIRRO_NODE_AGENT` says.
 fn binary() -> Result<PathBuf> {
     if let Some(given) = std::env::var_os("CIRRO_NODE_AGENT") {
-        return Ok(given.into());
+        let given = PathBuf::from(given);
+        if given.is_file() {
+            return Ok(given);
+        }
+        return Err(Error::unavailable(format!(
+            "the node agent {} is not there: name it in CIRRO_NODE_AGENT, or start with --no-agent",
+            given.display()
+        )));
     }
     let beside = std::env::current_exe().map_err(Error::internal)?.with_file_name("cirro-node-agent");
     if beside.exists() {
@@ -95,7 +102,7 @@ async fn supervise(binary: PathBuf, config: PathBuf, mut end: oneshot::Receiver<
                 }
             }
             Err(error) => {
-                tracing::error!(%error, binary = %binary.display(), "the node agent can't be started; it is tried again")
+                tracing::error!(%error, binary = %binary.display(), "the node agent can't be started; it is tried again");
             }
         }
         if started.elapsed() > LONGEST_PAUSE {

@@ -55,6 +55,16 @@ impl Data {
             ))),
         }
     }
+    /// A file that only its owner reads, made empty if there is none; one from before is closed to others.
+    pub(crate) fn private_file(&self, name: &str) -> Result<PathBuf> {
+        let path = self.root.join(name);
+        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+        let closed = file.and_then(|file| file.set_permissions(Permissions::from_mode(0o600)));
+        closed.map_err(|error| {
+            Error::unavailable(format!("{} can't be used ({error}): check rights and room", path.display()))
+        })?;
+        Ok(path)
+    }
     /// A path in it.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.root.join(name)

@@ -19,7 +19,10 @@ pub(crate) struct Site {
 }
 
 async fn database(data: &Data, name: &str, migrations: Migrations) -> Result<Database> {
-    Database::open(&format!("sqlite:{}", data.path(&format!("{name}.sqlite")).display()), migrations).await
+    // it holds password hashes and signing keys, and anybody may pass through the folder; SQLite makes the files beside
+    // it with the same mode
+    let file = data.private_file(&format!("{name}.sqlite"))?;
+    Database::open(&format!("sqlite:{}", file.display()), migrations).await
 }
 
 /// Opens the databases and puts the services together.

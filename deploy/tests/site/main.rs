@@ -1,0 +1,13 @@
+//! Whole sites as processes: what their operator sees when they start, end, crash and are refused, and what their
+//! users' requests come to meanwhile. Guests are simulated; real ones are in `libvirt_site`.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub, reason = "tests")]
+#![allow(dead_code, reason = "the kit is shared with libvirt_site")]
+
+mod books;
+mod crash;
+mod crowd;
+mod kit;
+mod life;
+mod process;
+mod refusals;
+mod start;
