@@ -1,7 +1,7 @@
 //! What a new site has: a few flavors, and the node of the machine it runs on.
 
 use cirro_models::{
-    Context, GiB, Id, MiB, Model, Name, Result, Vcpus,
+    Context, GiB, Id, Labels, MiB, Model, Name, Result, Vcpus,
     compute::{
         Flavor, Node,
         flavor::{FlavorFilter, NewFlavor},
@@ -30,7 +30,7 @@ pub async fn flavors(ctx: &Context) -> Result<()> {
                 vcpus: Vcpus::new(*vcpus),
                 memory_mib: MiB::new(*memory),
                 disk_gib: GiB::new(*disk),
-                labels: Default::default(),
+                labels: Labels::default(),
             };
             Flavor::build(new, seed(ctx))
         })
@@ -45,8 +45,7 @@ pub async fn flavors(ctx: &Context) -> Result<()> {
 
 /// The node with this name, made with this capacity if there is none.
 pub async fn node(ctx: &Context, name: Name, vcpus: Vcpus, memory_mib: MiB, disk_gib: GiB) -> Result<Id<Node>> {
-    let new =
-        NewNode { name: name.clone(), vcpus, memory_mib, disk_gib, schedulable: None, labels: Default::default() };
+    let new = NewNode { name: name.clone(), vcpus, memory_mib, disk_gib, schedulable: None, labels: Labels::default() };
     let draft = Node::build(new, seed(ctx))?;
     ctx.write(move |tx| {
         let named = NodeFilter { name: Some(name.clone()), ..NodeFilter::default() };

@@ -17,15 +17,15 @@ use diesel::prelude::*;
 mod tables {
     #![allow(missing_docs, unreachable_pub)]
     diesel::table! {
-        use cirro_models::sql::types::*;
+        use cirro_models::sql::types::{Guid, BigInt};
         claim (instance_id) { instance_id -> Guid, node_id -> Guid, vcpus -> BigInt, memory_mib -> BigInt, disk_gib -> BigInt, }
     }
     diesel::table! {
-        use cirro_models::sql::types::*;
+        use cirro_models::sql::types::{Guid, Json, Nullable, Text};
         launch (instance_id) { instance_id -> Guid, image -> Json, ssh_keys -> Json, user_data -> Nullable<Text>, }
     }
     diesel::table! {
-        use cirro_models::sql::types::*;
+        use cirro_models::sql::types::{Guid, BigInt};
         tombstone (instance_id) { instance_id -> Guid, node_id -> Guid, generation -> BigInt, epoch -> BigInt, }
     }
 }

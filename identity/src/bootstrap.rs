@@ -2,7 +2,7 @@
 
 use crate::{password, records};
 use cirro_models::{
-    Context, Id, Model, Name, Principal, Result, Role, Timestamp,
+    Context, Id, Labels, Model, Name, Principal, Result, Role, Timestamp,
     compute::Node,
     identity::{
         Grant, Project, Secret, User,
@@ -50,7 +50,7 @@ pub async fn first_start(ctx: &Context, admin: FirstAdmin) -> Result<bool> {
         }
         let seed = || Seed { id: uuid::Uuid::now_v7(), project: None, user: None, meta: Meta::created(&by) };
         let new =
-            NewUser { name: name.clone(), full_name: None, enabled: None, password: None, labels: Default::default() };
+            NewUser { name: name.clone(), full_name: None, enabled: None, password: None, labels: Labels::default() };
         let user = User::build(new, seed())?;
         let new = NewProject {
             name: project.clone(),
@@ -61,14 +61,14 @@ pub async fn first_start(ctx: &Context, admin: FirstAdmin) -> Result<bool> {
             max_volumes: None,
             max_volume_gib: None,
             max_image_gib: None,
-            labels: Default::default(),
+            labels: Labels::default(),
         };
         let project = Project::build(new, seed())?;
         tx.insert(&user)?;
         tx.insert(&project)?;
         records::set_password(tx.connection(), user.id, &hash)?;
         for (project_id, role) in [(None, Role::Operator), (Some(project.id), Role::Admin)] {
-            let new = NewGrant { user_id: user.id, project_id, role, labels: Default::default() };
+            let new = NewGrant { user_id: user.id, project_id, role, labels: Labels::default() };
             tx.insert(&Grant::build(new, seed())?)?;
         }
         Ok(true)

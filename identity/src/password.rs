@@ -48,5 +48,10 @@ pub(crate) fn random_secret() -> Result<Secret> {
 
 /// The hash of a random secret: it needs no salt and no work factor.
 pub(crate) fn digest(secret: &Secret) -> String {
-    openssl::sha::sha256(secret.expose().as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    use std::fmt::Write;
+    openssl::sha::sha256(secret.expose().as_bytes()).iter().fold(String::new(), |mut hex, byte| {
+        // writing to a text can't fail
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }

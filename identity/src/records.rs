@@ -10,19 +10,19 @@ use diesel::prelude::*;
 mod tables {
     #![allow(missing_docs, unreachable_pub)]
     diesel::table! {
-        use cirro_models::sql::types::*;
+        use cirro_models::sql::types::{Guid, Text};
         user_password (user_id) { user_id -> Guid, hash -> Text, }
     }
     diesel::table! {
-        use cirro_models::sql::types::*;
+        use cirro_models::sql::types::{Text, BigInt};
         secret_hash (owner) { owner -> Text, hash -> Text, expires_us -> BigInt, }
     }
     diesel::table! {
-        use cirro_models::sql::types::*;
+        use cirro_models::sql::types::{Text, BigInt};
         signing_key (kid) { kid -> Text, secret -> Text, created_us -> BigInt, }
     }
     diesel::table! {
-        use cirro_models::sql::types::*;
+        use cirro_models::sql::types::{Text, BigInt};
         revocation (root) { root -> Text, until_us -> BigInt, }
     }
 }

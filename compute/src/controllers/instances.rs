@@ -76,6 +76,8 @@ impl Controller<Instance> for Instances {
         let epoch = ctx.database()?.feed().epoch();
         let id = current.id;
         ctx.write(move |tx| {
+            // one deletion after the other: two that read the same row would both give its quota back
+            tx.exclusive(PLACEMENT)?;
             let instance: Instance = tx.get(id)?;
             if let (Some(_), Some(node)) = (instance.meta.deleted_at, instance.node_id) {
                 // asked again: an order of an earlier epoch, which no node follows, becomes one of this

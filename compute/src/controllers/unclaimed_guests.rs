@@ -7,7 +7,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use cirro_models::{
-    Context, Deleted, Error, Generation, Result, Verbs,
+    Context, Deleted, Error, Generation, Labels, Result, Verbs,
     compute::{
         Instance, UnclaimedGuest,
         assignment::ImageSpec,
@@ -81,7 +81,7 @@ fn adopt(tx: &mut Tx<'_>, guest: &UnclaimedGuest, image: ImageSpec, meta: Meta) 
         ssh_key_ids: None,
         power: Some(power),
         user_data: None,
-        labels: Default::default(),
+        labels: Labels::default(),
     };
     let seed = Seed { id: guest.instance_id.uuid(), project: Some(guest.project_id), user: None, meta };
     let mut instance = Instance::build(new, seed)?;

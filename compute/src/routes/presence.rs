@@ -41,6 +41,13 @@ impl Presence {
             *last = sequence.saturating_sub(1);
         }
     }
+    /// Sets back when the node was last heard of.
+    #[cfg(test)]
+    pub(crate) fn backdate(&self, node: Id<Node>, by: Duration) {
+        if let Some(seen) = self.0.lock().get_mut(&node) {
+            seen.last -= by;
+        }
+    }
     /// How long ago the node was heard of; `None` if never since this process began.
     pub(crate) fn silent_for(&self, node: Id<Node>) -> Option<Duration> {
         self.0.lock().get(&node).map(|seen| seen.last.elapsed())

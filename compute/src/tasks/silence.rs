@@ -40,3 +40,42 @@ pub(super) async fn step(ctx: &Context) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cirro_models::{GiB, Id, MiB, Vcpus, Verbs};
+    use cirro_server::{Owner, testkit::Backend};
+
+    async fn status(ctx: &Context, node: Id<Node>) -> NodeStatus {
+        Node::get(ctx, node).await.unwrap().status
+    }
+
+    #[tokio::test]
+    async fn a_node_that_has_not_called_for_long_is_silent_and_nothing_else_happens_to_it() {
+        for backend in Backend::BOTH {
+            let scratch = backend.open(crate::MIGRATIONS).await.unwrap();
+            let running = Owner::mount_together(vec![crate::service(scratch.database.clone())]).remove(0);
+            let ctx = running.own_context();
+            let (vcpus, memory, disk) = (Vcpus::new(8), MiB::new(1024), GiB::new(10));
+            let node = crate::defaults::node(&ctx, "one".parse().unwrap(), vcpus, memory, disk).await.unwrap();
+            let presence = ctx.stores().part::<Presence>().unwrap();
+
+            step(&ctx).await.unwrap();
+            assert_eq!(status(&ctx, node).await, NodeStatus::Joining, "it has not begun");
+            let write =
+                move |tx: &mut cirro_server::Tx<'_>| tx.change::<Node>(node, |row| row.status = NodeStatus::Ready);
+            ctx.write(write).await.unwrap();
+            step(&ctx).await.unwrap();
+            assert_eq!(status(&ctx, node).await, NodeStatus::Ready, "after a restart its time begins anew");
+            presence.backdate(node, SILENT - Duration::from_secs(20));
+            step(&ctx).await.unwrap();
+            assert_eq!(status(&ctx, node).await, NodeStatus::Ready);
+            presence.backdate(node, Duration::from_secs(21));
+            step(&ctx).await.unwrap();
+            let row = Node::get(&ctx, node).await.unwrap();
+            assert_eq!((row.status, row.vcpus, row.schedulable), (NodeStatus::Silent, vcpus, true));
+            assert!(row.status_since.is_some());
+        }
+    }
+}

@@ -50,7 +50,9 @@ impl Controller<Project> for Projects {
             })
             .await?;
         let signer = ctx.stores().part::<Signer>()?;
-        ended.iter().for_each(|root| signer.revoked(root));
+        for root in &ended {
+            signer.revoked(root);
+        }
         Ok(Deleted::Gone)
     }
 }

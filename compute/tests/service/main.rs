@@ -1,0 +1,28 @@
+//! The compute service with a real database (both kinds) and a real server: what is accepted and refused, what races end
+//! in, what nodes are told, and what they may say.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed step fails the test")]
+
+mod assignments;
+mod bad_input;
+mod claims;
+mod compromised;
+mod deletions;
+mod launches;
+mod overdue;
+mod powers;
+mod quotas;
+mod reports;
+mod site;
+mod small;
+mod unclaimed;
+mod user_data;
+
+use cirro_server::testkit::{Backend, schema_differences};
+
+#[tokio::test]
+async fn tables_are_what_the_models_say() {
+    for backend in Backend::BOTH {
+        let site = site::Site::new(backend).await;
+        assert_eq!(schema_differences(&site.compute).await.unwrap(), Vec::<String>::new());
+    }
+}

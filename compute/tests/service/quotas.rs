@@ -1,0 +1,63 @@
+//! What a project may have at most.
+
+use super::site::Site;
+use cirro_models::{Count, MiB, Vcpus};
+use cirro_server::testkit::Backend;
+use futures_util::future::join_all;
+use serde_json::Value;
+
+#[tokio::test]
+async fn each_resource_is_refused_with_its_numbers() {
+    for backend in Backend::BOTH {
+        let site = Site::new(backend).await;
+        site.launch("first").await;
+        site.limit(|project| project.max_memory_mib = MiB::new(300)).await;
+        let memory = site.member("POST", "instance", site.wish("second")).await.problem(409);
+        site.limit(|project| project.max_vcpus = Vcpus::new(1)).await;
+        let vcpus = site.member("POST", "instance", site.wish("second")).await.problem(409);
+        site.limit(|project| project.max_instances = Count::new(1)).await;
+        let instances = site.member("POST", "instance", site.wish("second")).await.problem(409);
+        for (problem, resource, numbers) in
+            [(memory, "memory_mib", [300, 256, 256]), (vcpus, "vcpus", [1, 1, 1]), (instances, "instances", [1, 1, 1])]
+        {
+            assert_eq!(problem.kind_of_problem, "urn:cirro:problem:quota-exceeded");
+            assert_eq!(problem.resource.as_deref(), Some(resource));
+            assert_eq!([problem.limit, problem.used, problem.asked], numbers.map(Some));
+            assert!(problem.detail.contains(resource) && problem.detail.contains("delete something"));
+        }
+        assert_eq!((site.used().await, site.claims().await), ([1, 1, 256], 1));
+    }
+}
+
+#[tokio::test]
+async fn thirty_at_once_get_exactly_what_the_limit_allows() {
+    for backend in Backend::BOTH {
+        let site = Site::new(backend).await;
+        site.limit(|project| project.max_instances = Count::new(7)).await;
+        site.new_node("two", 64, 65536, 1000).await;
+        let wishes: Vec<Value> = (0..30).map(|n| site.wish(&format!("web{n}"))).collect();
+        let answers = join_all(wishes.into_iter().map(|wish| site.member("POST", "instance", wish))).await;
+        let accepted = answers.iter().filter(|told| told.status == 202).count();
+        assert_eq!(accepted, 7, "{:?}", answers.iter().map(|told| told.status).collect::<Vec<_>>());
+        for told in answers.iter().filter(|told| told.status != 202) {
+            assert_eq!(told.problem(409).resource.as_deref(), Some("instances"));
+        }
+        assert_eq!((site.used().await, site.claims().await), ([7, 7, 7 * 256], 7));
+    }
+}
+
+#[tokio::test]
+async fn what_is_deleted_is_given_back_once() {
+    for backend in Backend::BOTH {
+        let site = Site::new(backend).await;
+        let (first, _) = (site.launch("first").await, site.launch("second").await);
+        let path = format!("instance/{first}");
+        let at_once = join_all((0..8).map(|_| site.member("DELETE", &path, Value::Null))).await;
+        assert!(
+            at_once.iter().all(|told| told.status == 202),
+            "{:?}",
+            at_once.iter().map(|told| told.status).collect::<Vec<_>>()
+        );
+        assert_eq!(site.used().await, [1, 1, 256]);
+    }
+}
