@@ -68,7 +68,7 @@ mod tests {
             ctx.write(write).await.unwrap();
             step(&ctx).await.unwrap();
             assert_eq!(status(&ctx, node).await, NodeStatus::Ready, "after a restart its time begins anew");
-            presence.backdate(node, SILENT - Duration::from_secs(20));
+            presence.backdate(node, SILENT.saturating_sub(Duration::from_secs(20)));
             step(&ctx).await.unwrap();
             assert_eq!(status(&ctx, node).await, NodeStatus::Ready);
             presence.backdate(node, Duration::from_secs(21));

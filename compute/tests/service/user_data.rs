@@ -61,7 +61,7 @@ async fn user_data_reaches_the_instances_node_and_nobody_else() {
         assert!(shown.contains("web1") && !shown.contains("xyzzy"), "{shown}");
 
         let node = site.assignment(site.node, "").await.instances.remove(0);
-        assert_eq!(node.user_data.as_ref().map(|data| data.expose()), Some(TOLD));
+        assert_eq!(node.user_data.as_ref().map(cirro_models::compute::instance::UserData::expose), Some(TOLD));
         assert!(!format!("{node:?}").contains("xyzzy"));
         let new: NewInstance = serde_json::from_value(wish).unwrap();
         assert!(!format!("{new:?}").contains("xyzzy"));
