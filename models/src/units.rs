@@ -66,8 +66,8 @@ quantity!(
     GiB, " GiB", 1 << 30
 );
 quantity!(
-    /// Virtual processors, at most 65,536.
-    Vcpus, " vCPUs", 1 << 16
+    /// Virtual processors, at most 1,048,576.
+    Vcpus, " vCPUs", 1 << 20
 );
 quantity!(
     /// How many of something a project may have.

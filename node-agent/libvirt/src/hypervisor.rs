@@ -89,6 +89,10 @@ impl Libvirt {
     }
 }
 
+fn exists(libvirt: &Connect, id: Id<Instance>) -> Result<bool> {
+    Ok(found(Domain::lookup_by_uuid(libvirt, id.uuid()), ErrorNumber::NoDomain, "a domain")?.is_some())
+}
+
 /// The domain of an instance, if there is one; an error if somebody else's domain has its id.
 fn own(libvirt: &Connect, id: Id<Instance>, node: Id<Node>) -> Result<Option<Domain>> {
     let looked_up = Domain::lookup_by_uuid(libvirt, id.uuid());
@@ -172,8 +176,13 @@ impl Hypervisor for Libvirt {
             let mut observed =
                 Observed { guests: Vec::new(), files: files.all_instances()?, volumes: files.all_volumes()? };
             for domain in libvirt.list_all_domains(0).or_say(|| "libvirt can't list its domains")? {
-                if let Some(mark) = mark_of(&domain, node)? {
-                    observed.guests.push(guest(&domain, mark, &files)?);
+                let Some(mark) = mark_of(&domain, node)? else { continue };
+                let id = mark.id;
+                match guest(&domain, mark, &files) {
+                    Ok(guest) => observed.guests.push(guest),
+                    // It was removed after it was listed.
+                    Err(_) if !exists(libvirt, id)? => {}
+                    Err(failure) => return Err(failure),
                 }
             }
             Ok(observed)

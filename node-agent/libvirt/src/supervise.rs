@@ -2,7 +2,7 @@
 //! an init), every guest that ends stays a zombie for two seconds, and libvirt waits for it.
 
 use cirro_node_agent_core::failure::{OrSay, Result};
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, set_child_subreaper, waitpid};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, set_child_subreaper, wait};
 use std::process::ExitCode;
 use tokio::{
     process::Command,
@@ -34,7 +34,8 @@ pub async fn run(command: &[String]) -> Result<ExitCode> {
             // It may have ended just now; then there is nobody to tell.
             let _ = kill_process(pid, signal);
         }
-        while let Ok(Some((ended, status))) = waitpid(None, WaitOptions::NOHANG) {
+        // Any child: guests lead sessions and groups of their own.
+        while let Ok(Some((ended, status))) = wait(WaitOptions::NOHANG) {
             if ended == pid {
                 let code = status.exit_status().or_else(|| status.terminating_signal().map(|number| 128 + number));
                 return Ok(ExitCode::from(u8::try_from(code.unwrap_or(1)).unwrap_or(1)));
