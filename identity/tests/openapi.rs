@@ -5,8 +5,10 @@
 #[allow(dead_code, reason = "shared with the tests of the service")]
 mod site;
 
-use cirro_server::testkit::{Backend, Operation, assert_document, document, document_faults, operations};
-use serde_json::{Value, json};
+use cirro_server::testkit::{
+    Backend, Own, assert_document, document, document_faults, probe_as_stranger, probe_without_token,
+};
+use serde_json::Value;
 use site::Site;
 
 /// The operations that may be called without a token. No line may be added for an operation that reads or changes what
@@ -26,23 +28,8 @@ async fn the_document_is_the_committed_one_and_valid() {
 #[tokio::test]
 async fn no_operation_answers_without_a_token() {
     let site = Site::new(Backend::Sqlite).await;
-    let document = document(&site.identity);
     let open: Vec<&str> = WITHOUT_TOKEN.lines().collect();
-    let all = operations(&document);
-    for name in &open {
-        assert!(all.iter().any(|operation| operation.id == *name), "{name} is no operation: take it off the list");
-    }
-    for operation in &all {
-        let path = operation.path_with(&uuid::Uuid::now_v7().to_string());
-        let told = site.server.send(&operation.method, &path, &[], operation.body(&document)).await;
-        let name = format!("{} {}", operation.method, operation.path);
-        if open.contains(&operation.id.as_str()) {
-            assert_eq!(operation.value["security"], json!([{}]), "{name}: the document has to say that it is open");
-        } else {
-            assert_eq!(told.problem(401).kind_of_problem, "urn:cirro:problem:unauthenticated", "{name}");
-            assert_eq!(told.header("www-authenticate"), "Bearer", "{name}");
-        }
-    }
+    probe_without_token(&site.server, &document(&site.identity), &open).await;
 }
 
 #[tokio::test]
@@ -52,44 +39,20 @@ async fn no_operation_shows_or_changes_what_is_another_projects() {
     let ann = site.person("ann", "admin", "default").await;
     let home = site.project_id("default").await;
     let (key, _) = site.key(&ann.login, "ci", "member", &home).await;
-    let rows = [("user", &ann.id), ("project", &home), ("grant", &ann.grant), ("apikey", &key)];
+    let own = Own::from([("user", ann.id.clone()), ("project", home), ("grant", ann.grant.clone()), ("apikey", key)]);
     let before = everything(&site).await;
     let mallory = site.person("mallory", "admin", "other").await;
-    let own = everything(&site).await;
-
+    let with_mallory = everything(&site).await;
+    // these name nothing that could be somebody else's
+    let left_out = ["create_token", "delete_token", "jwks", "me_user"];
     let document = document(&site.identity);
-    let tried: Vec<Operation> = operations(&document)
-        .into_iter()
-        // these name nothing that could be somebody else's
-        .filter(|operation| !["create_token", "delete_token", "jwks", "me_user"].contains(&operation.id.as_str()))
-        .collect();
-    for operation in &tried {
-        let model = operation.path.split('/').nth(3).unwrap();
-        let foreign = rows.iter().find(|(path, _)| *path == model).map_or("", |(_, id)| id.as_str());
-        let path = operation.path_with(foreign).replace("/identity/v1/", "");
-        let batch = path.ends_with("/batch");
-        let body = if batch { json!({"ids": [foreign]}).to_string() } else { operation.body(&document) };
-        let bearer = format!("Bearer {}", mallory.login.token);
-        let query = if model == "change" { "?model=user" } else { "" };
-        let told = site
-            .server
-            .send(&operation.method, &format!("/identity/v1/{path}{query}"), &[("authorization", &bearer)], body)
-            .await;
-        let name = format!("{} {}: {} {}", operation.method, operation.path, told.status, told.text);
-        if operation.path.contains('{') {
-            assert!([403, 404].contains(&told.status), "{name}");
-        } else if batch {
-            assert_eq!(told.good()["items"], json!([]), "{name}");
-        } else if !foreign.is_empty() {
-            assert!(told.status < 500 && !told.text.contains(foreign), "{name}");
-        }
-    }
-    assert!(tried.len() > 20, "only {} operations were tried", tried.len());
+    let tried = probe_as_stranger(&site.server, &document, &mallory.login.token, &own, &left_out).await;
+    assert!(tried > 20, "only {tried} operations were tried");
     let after = everything(&site).await;
     for row in before.iter().filter(|row| !row["id"].is_null()) {
         assert!(after.contains(row), "somebody else changed {row}");
     }
-    assert!(own.len() > before.len());
+    assert!(with_mallory.len() > before.len());
 }
 
 /// Every row that an operator can list.

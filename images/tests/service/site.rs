@@ -160,7 +160,7 @@ impl Site {
     }
 }
 
-fn build<M: Model>(new: Value) -> M {
+pub(crate) fn build<M: Model>(new: Value) -> M {
     let seed =
         Seed { id: Id::<M>::new().uuid(), project: Some(Id::new()), user: None, meta: Meta::created("service:test") };
     M::build(serde_json::from_value(new).unwrap(), seed).unwrap()

@@ -197,7 +197,7 @@ fn from<T: serde::de::DeserializeOwned>(value: Value) -> T {
     serde_json::from_value(value).unwrap()
 }
 
-fn build<M: Model>(project: Id<Project>, new: Value) -> M {
+pub(crate) fn build<M: Model>(project: Id<Project>, new: Value) -> M {
     let meta = Meta::created("service:test");
     M::build(from(new), Seed { id: Uuid::now_v7(), project: Some(project), user: None, meta }).unwrap()
 }
