@@ -99,7 +99,13 @@ fn read(c: &mut AnyConnection, feed: &Feed, node: Id<Node>, since: Option<Positi
     let Some(since) = since else { return whole(c, feed, node, end, None).map(|all| Read::Answer(Box::new(all))) };
     let (mut changed, mut concerns, mut at) = (HashSet::new(), false, since);
     loop {
-        let entries = feed.after(c, at, ENTRIES)?;
+        let entries = match feed.after(c, at, ENTRIES) {
+            // it was away for longer than changes are kept: it is told everything
+            Err(Error::Gone { .. }) => {
+                return whole(c, feed, node, end, None).map(|all| Read::Answer(Box::new(all)));
+            }
+            entries => entries?,
+        };
         let Some(last) = entries.last().map(|entry| entry.position) else { break };
         at = last;
         let ids =

@@ -55,6 +55,9 @@ impl Site {
     }
     /// Starts what the services do without being asked.
     pub(crate) fn tend(&mut self) {
+        for service in self.all() {
+            tokio::spawn(service.clone().tend());
+        }
         let compute = self.compute.clone();
         tokio::spawn(async move { cirro_compute::tasks::run(move || compute.own_context()).await });
         let storage = self.storage.clone();

@@ -11,7 +11,7 @@ use crate::{
 use actix_web::web::ServiceConfig;
 use async_trait::async_trait;
 use cirro_models::{
-    Context, Result, Service, Stores,
+    Context, Result, Service, Stores, Timestamp,
     feed::{Changes, Position},
     sql::Table,
 };
@@ -20,6 +20,9 @@ use std::{
     sync::{Arc, OnceLock},
     time::Duration,
 };
+
+/// How often there is a look for what can be forgotten.
+const FORGET_EVERY: Duration = Duration::from_secs(15 * 60);
 
 /// Adds routes that are no model's.
 pub type Routes = fn(&mut ServiceConfig);
@@ -169,6 +172,18 @@ impl Running {
     pub fn own_context(&self) -> Context {
         let subject = crate::controller::service_subject(self.owner.service);
         Context::verified(self.stores.clone(), subject, None, uuid::Uuid::now_v7().to_string())
+    }
+    /// Runs until dropped: forgets what its database has kept for long enough.
+    pub async fn tend(self) {
+        let mut tick = tokio::time::interval(FORGET_EVERY);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            let by = crate::controller::service_subject(self.owner.service);
+            if let Err(error) = self.database().forget(&by, Timestamp::now()).await {
+                tracing::error!(error = &error as &dyn std::error::Error, "old changes stay for another while");
+            }
+        }
     }
     /// Its routes, to be configured into an actix-web application.
     pub fn configure(&self, verifier: &Arc<Verifier>) -> impl Fn(&mut ServiceConfig) + Clone + use<> {

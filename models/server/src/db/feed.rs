@@ -1,6 +1,6 @@
 //! The change feed: every write's entry, in the order in which writes were committed.
 
-use crate::db::{database_error, tables::site};
+use crate::db::{database_error, prune, tables::site};
 use cirro_models::{
     Error, Generation, Result,
     choice::Choice,
@@ -9,7 +9,7 @@ use cirro_models::{
 };
 use diesel::{prelude::*, sql_query, sql_types as st};
 use std::sync::{
-    Arc,
+    Arc, Weak,
     atomic::{AtomicI64, Ordering},
 };
 use tokio::sync::watch;
@@ -17,6 +17,15 @@ use tokio::sync::watch;
 /// A database's change feed. Cheap to clone.
 #[derive(Clone)]
 pub struct Feed(Arc<Inner>);
+
+/// A feed that may be gone.
+pub(crate) struct WeakFeed(Weak<Inner>);
+
+impl WeakFeed {
+    pub(crate) fn upgrade(&self) -> Option<Feed> {
+        self.0.upgrade().map(Feed)
+    }
+}
 
 struct Inner {
     epoch: AtomicI64,
@@ -61,12 +70,10 @@ impl Feed {
         let epoch = if let Some(epoch) = kept.and_then(|epoch| epoch.parse().ok()) {
             epoch
         } else {
-            let epoch = cirro_models::Timestamp::now().micros();
-            diesel::insert_into(site::table)
-                .values((site::key.eq("epoch"), site::value.eq(epoch.to_string())))
-                .execute(c)
-                .map_err(database_error)?;
-            epoch
+            // of several processes that start at once, the first one's counts
+            begin_epoch(c, cirro_models::Timestamp::now().micros())?;
+            let kept = site::table.find("epoch").select(site::value).first::<String>(c).map_err(database_error)?;
+            kept.parse().map_err(Error::internal)?
         };
         Ok(Self(Arc::new(Inner { epoch: AtomicI64::new(epoch), commits: watch::Sender::new(0) })))
     }
@@ -90,6 +97,10 @@ impl Feed {
             tracing::warn!(epoch, "feed.put_back: the database was put back to an earlier state; a new epoch begins");
         }
         Ok(beyond)
+    }
+    /// The same, without keeping it alive.
+    pub(crate) fn weak(&self) -> WeakFeed {
+        WeakFeed(Arc::downgrade(&self.0))
     }
     /// Wakes readers.
     pub(crate) fn committed(&self) {
@@ -135,6 +146,13 @@ impl Feed {
             .load(c),
         }
         .map_err(database_error)?;
+        // asked afterwards: what is forgotten between the two questions is missed by nobody
+        if prune::is_forgotten(c, position)? {
+            return Err(Error::Gone {
+                detail: "changes are kept for a day, and you read longer ago: list again, and watch from there"
+                    .to_owned(),
+            });
+        }
         Ok(rows.into_iter().map(|row| self.read(row)).collect())
     }
     fn read(&self, row: Row) -> Change {
@@ -147,6 +165,20 @@ impl Feed {
             kind: ChangeKind::from_word(&row.kind),
         }
     }
+}
+
+/// Keeps an epoch, unless there is one.
+fn begin_epoch(c: &mut AnyConnection, epoch: i64) -> Result<()> {
+    let epoch = epoch.to_string();
+    let kept = match c {
+        AnyConnection::Sqlite(c) => sql_query("INSERT INTO site VALUES ('epoch', ?) ON CONFLICT (key) DO NOTHING")
+            .bind::<st::Text, _>(epoch)
+            .execute(c),
+        AnyConnection::Pg(c) => sql_query("INSERT INTO site VALUES ('epoch', $1) ON CONFLICT (key) DO NOTHING")
+            .bind::<st::Text, _>(epoch)
+            .execute(c),
+    };
+    kept.map(drop).map_err(database_error)
 }
 
 /// How often another process's commits are looked for while a reader waits.

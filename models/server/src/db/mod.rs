@@ -6,8 +6,10 @@
 
 mod feed;
 mod migrate;
+mod notify;
 mod open;
 mod pool;
+mod prune;
 mod request;
 mod tables;
 mod tx;
@@ -24,7 +26,7 @@ use crate::{
     db::{open::Url, pool::Pool, writer::Writer},
 };
 use cirro_models::{Error, Result, Subject, feed::Position, sql::AnyConnection};
-use std::sync::Arc;
+use std::{fs::File, sync::Arc};
 
 pub(crate) use request::Recorded;
 pub(crate) use tx::open_once;
@@ -38,6 +40,7 @@ struct Inner {
     writer: Option<Writer>,
     feed: Feed,
     caches: Arc<Caches>,
+    _lock: Option<File>,
 }
 
 /// How many connections read at once.
@@ -50,14 +53,18 @@ impl Database {
         tokio::task::spawn_blocking(move || Self::open_blocking(&url, migrations)).await.map_err(Error::internal)?
     }
     fn open_blocking(url: &Url, migrations: Migrations) -> Result<Self> {
+        let lock = url.lock()?;
         let mut first = url.connect()?;
         migrations.run(&mut first)?;
         let feed = Feed::open(&mut first)?;
         let sqlite = matches!(first, AnyConnection::Sqlite(_));
         let caches = Arc::new(Caches::default());
+        if !sqlite {
+            notify::start(url.clone(), &feed)?;
+        }
         let readers = (0..READERS).map(|_| url.connect()).collect::<Result<Vec<_>>>()?;
         let writer = sqlite.then(|| Writer::start(first, feed.clone(), caches.clone())).transpose()?;
-        Ok(Self(Arc::new(Inner { readers: Pool::start(readers, url)?, writer, feed, caches })))
+        Ok(Self(Arc::new(Inner { readers: Pool::start(readers, url)?, writer, feed, caches, _lock: lock })))
     }
     /// Whether one process owns the database, so that what is remembered of it stays true.
     pub fn is_exclusive(&self) -> bool {

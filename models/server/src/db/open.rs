@@ -2,7 +2,13 @@
 
 use cirro_models::{Error, Result, sql::AnyConnection};
 use diesel::{Connection, PgConnection, SqliteConnection, connection::SimpleConnection};
-use std::path::PathBuf;
+use rustix::fs::{FlockOperation, flock};
+use std::{
+    ffi::OsString,
+    fs::{File, OpenOptions},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
 
 /// Where a database is.
 #[derive(Clone)]
@@ -22,6 +28,15 @@ impl Url {
             return Ok(Self::Postgres(url.to_owned()));
         }
         Err(Error::invalid("database", "give it as sqlite:PATH or postgres://USER@HOST/NAME"))
+    }
+
+    /// Makes a SQLite database this process's own for as long as the lock is kept: caches and the writer's queue are true
+    /// only where one process writes. PostgreSQL needs none.
+    pub(crate) fn lock(&self) -> Result<Option<File>> {
+        match self {
+            Self::Sqlite(path) => lock(path).map(Some),
+            Self::Postgres(_) => Ok(None),
+        }
     }
 
     pub(crate) fn connect(&self) -> Result<AnyConnection> {
@@ -46,4 +61,24 @@ impl Url {
             }),
         }
     }
+}
+
+/// The lock is a file of its own: closing any descriptor of the database file would end SQLite's locks on it.
+fn lock(path: &Path) -> Result<File> {
+    let beside: OsString = [path.as_os_str(), ".lock".as_ref()].into_iter().collect();
+    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&beside);
+    let file = file.map_err(|error| {
+        Error::unavailable(format!(
+            "the file {} can't be made ({error}): check that its folder exists and can be written",
+            Path::new(&beside).display()
+        ))
+    })?;
+    flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
+        Error::unavailable(format!(
+            "another process has the database {} open, and a SQLite database belongs to one: end that process, or give \
+             all of them a PostgreSQL database (--database postgres://…)",
+            path.display()
+        ))
+    })?;
+    Ok(file)
 }

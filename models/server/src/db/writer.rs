@@ -3,7 +3,7 @@
 
 use crate::{
     cache::{Caches, Written},
-    db::{Feed, RequestNote, Tx, database_error, is_collision},
+    db::{Feed, RequestNote, Tx, database_error, is_collision, notify},
 };
 use cirro_models::{Error, Result, sql::AnyConnection};
 use diesel::connection::SimpleConnection;
@@ -158,8 +158,9 @@ pub(crate) fn in_transaction<T>(
         attempts += 1;
         c.batch_execute("BEGIN").map_err(database_error)?;
         let run = attempt(c, by, note, &mut change);
-        // COMMIT answers success even where it rolls back; after a refused statement the SELECT does not
-        let commit = |value| c.batch_execute("SELECT 1; COMMIT").map(|()| value).map_err(database_error);
+        // COMMIT answers success even where it rolls back; after a refused statement what stands before it does not
+        let before = if run.written.is_empty() { "SELECT 1" } else { notify::TELL };
+        let commit = |value| c.batch_execute(&format!("{before}; COMMIT")).map(|()| value).map_err(database_error);
         match run.outcome.and_then(commit) {
             Ok(value) => {
                 if let Some(note) = note {

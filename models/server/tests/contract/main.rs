@@ -11,6 +11,7 @@ mod edges;
 mod feed;
 mod fields;
 mod idempotency;
+mod kept;
 mod matrix;
 mod models;
 mod reach;

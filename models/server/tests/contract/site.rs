@@ -132,6 +132,13 @@ impl Site {
         let feed = feed.clone();
         database.read(move |c| feed.end(c)).await.unwrap()
     }
+    /// How many mutating requests are on record.
+    pub(crate) async fn records(&self) -> i64 {
+        let count = |c: &mut AnyConnection| {
+            sql_query("SELECT count(*) AS n FROM request").get_result::<Count>(c).map_err(cirro_models::Error::internal)
+        };
+        self.compute.database().read(count).await.unwrap().n
+    }
     /// How many rows of a model there are, whoever's they are.
     pub(crate) async fn count<M: Table>(&self) -> usize {
         self.write(|tx| tx.list::<M>(&M::Filter::default(), 10_000)).await.unwrap().len()

@@ -1,0 +1,50 @@
+//! Hears of other processes' commits to the same PostgreSQL database, so that readers of the feed need not wait for
+//! their next look. A lost word costs them that wait, never an entry.
+
+use crate::db::{Feed, open::Url};
+use cirro_models::{Error, Result, sql::AnyConnection};
+use diesel::connection::SimpleConnection;
+use std::{thread, time::Duration};
+
+/// What a transaction that wrote does before it ends. PostgreSQL sends it with the commit, to this database only.
+pub(crate) const TELL: &str = "NOTIFY cirro_change";
+
+/// How often the connection is asked for what it was sent: diesel does not lend the socket that could be waited for.
+const ASK: Duration = Duration::from_millis(20);
+/// How long the database is left alone after it refused or ended the connection.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Starts the thread that listens; it ends when nobody has the feed any more.
+pub(crate) fn start(url: Url, feed: &Feed) -> Result<()> {
+    let feed = feed.weak();
+    let work = move || {
+        let mut connection = None;
+        while let Some(feed) = feed.upgrade() {
+            let open = connection.take().or_else(|| listening(&url));
+            connection = open.and_then(|mut open| heard(&mut open, &feed).map(|()| open));
+            drop(feed);
+            thread::sleep(if connection.is_some() { ASK } else { PAUSE });
+        }
+    };
+    thread::Builder::new().name("db-listen".to_owned()).spawn(work).map_err(Error::internal).map(drop)
+}
+
+/// A connection that is told of commits; none while the database can't be reached, which its other users report.
+fn listening(url: &Url) -> Option<AnyConnection> {
+    let mut connection = url.connect().ok()?;
+    connection.batch_execute("LISTEN cirro_change").ok().map(|()| connection)
+}
+
+/// Wakes readers if the connection was told of commits; none if it has ended.
+fn heard(connection: &mut AnyConnection, feed: &Feed) -> Option<()> {
+    let AnyConnection::Pg(connection) = connection else { return None };
+    let mut any = false;
+    for told in connection.notifications_iter() {
+        told.ok()?;
+        any = true;
+    }
+    if any {
+        feed.committed();
+    }
+    Some(())
+}
