@@ -28,6 +28,8 @@ use failure::Failure;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // first of all who use it: it must not clean up at the exit while threads of a site still have connections
+    openssl::init();
     let Cli { global, command } = Cli::parse();
     let outcome = log(command.default_log()).and_then(|()| run(&global, command));
     match outcome {

@@ -2,6 +2,7 @@
 
 mod controllers;
 pub mod defaults;
+mod presence;
 mod records;
 mod routes;
 pub mod schedule;
@@ -31,5 +32,5 @@ pub fn service(database: Database) -> Owner {
         .owns::<UnclaimedGuest>(controllers::UnclaimedGuests)
         .answers(routes::assignment::routes, routes::assignment::describe)
         .answers(routes::report::routes, routes::report::describe)
-        .shares(Arc::new(routes::presence::Presence::default()))
+        .shares(Arc::new(presence::Presence::default()))
 }

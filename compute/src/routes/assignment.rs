@@ -1,9 +1,6 @@
 //! `GET /compute/v1/nodeassignment/{node}`: what a node should hold, as a long poll.
 
-use crate::{
-    records,
-    routes::{own_node, presence::Presence},
-};
+use crate::{presence::Presence, records, routes::own_node};
 use actix_web::{HttpRequest, HttpResponse, web};
 use cirro_models::{
     Error, Id, Reach, Result,

@@ -1,7 +1,6 @@
 //! What compute answers to node agents.
 
 pub(crate) mod assignment;
-pub(crate) mod presence;
 pub(crate) mod report;
 
 use actix_web::web::Path;

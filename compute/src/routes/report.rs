@@ -1,8 +1,9 @@
 //! `POST /compute/v1/nodereport/{node}`: what a node saw and did. It can touch only what is assigned to it now.
 
 use crate::{
+    presence::{self, Presence},
     records,
-    routes::{own_node, presence::Presence},
+    routes::own_node,
     states,
 };
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -50,15 +51,8 @@ async fn report(
     let report: NodeReport = json(&request, payload).await?;
     let work = async {
         let node = own_node(&caller, &path, false)?;
-        let presence = caller.stores().part::<Presence>()?;
-        presence.heard(node);
-        let sequence = report.sequence;
-        if presence.is_news(node, report.boot_id, sequence)
-            && let Err(error) = take(&caller, node, report).await
-        {
-            presence.forget_report(node, sequence);
-            return Err(error);
-        }
+        caller.stores().part::<Presence>()?.heard(node);
+        take(&caller, node, report).await?;
         Ok(HttpResponse::NoContent().insert_header(("x-request-id", caller.request_id())).finish())
     };
     work.await.map_err(|error| Failure::with_id(caller.request_id(), error))
@@ -66,6 +60,9 @@ async fn report(
 
 async fn take(ctx: &Context, node: Id<Node>, report: NodeReport) -> Result<()> {
     ctx.write(move |tx| {
+        if !presence::is_news(tx.connection(), node, &report)? {
+            return Ok(());
+        }
         about_node(tx, node, &report)?;
         for seen in &report.instances {
             about_instance(tx, node, seen)?;

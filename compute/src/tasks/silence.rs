@@ -1,6 +1,6 @@
 //! Notices nodes that fall silent. Their guests run on: nothing is done to them.
 
-use crate::routes::presence::Presence;
+use crate::presence::{self, Presence};
 use cirro_models::{
     Context, Error, Reach, Result, Timestamp,
     compute::{
@@ -21,11 +21,12 @@ pub(super) async fn step(ctx: &Context) -> Result<()> {
         .database()?
         .read(move |c| Node::page(c, &ready, &Reach::All, None, 100_000).map_err(Error::internal))
         .await?;
+    presence::share(ctx).await?;
     let presence = ctx.stores().part::<Presence>()?;
     for node in nodes {
         match presence.silent_for(node.id) {
             // never heard of since this process began: its time begins now
-            None => presence.heard(node.id),
+            None => presence.begin(node.id),
             Some(silent) if silent > SILENT => {
                 tracing::warn!(node = %node.name, "node.silent: the node no longer reports; its guests run on");
                 ctx.write(move |tx| {
@@ -45,10 +46,38 @@ pub(super) async fn step(ctx: &Context) -> Result<()> {
 mod tests {
     use super::*;
     use cirro_models::{GiB, Id, MiB, Vcpus, Verbs};
-    use cirro_server::{Owner, testkit::Backend};
+    use cirro_server::{Database, Owner, testkit::Backend};
 
     async fn status(ctx: &Context, node: Id<Node>) -> NodeStatus {
         Node::get(ctx, node).await.unwrap().status
+    }
+
+    #[tokio::test]
+    async fn a_node_that_calls_another_process_is_not_silent() {
+        let scratch = Backend::Postgres.open(crate::MIGRATIONS).await.unwrap();
+        let second = Database::open(&scratch.url, crate::MIGRATIONS).await.unwrap();
+        let process = |database: &Database| {
+            let running = Owner::mount_together(vec![crate::service(database.clone())]).remove(0);
+            let ctx = running.own_context();
+            (ctx.stores().part::<Presence>().unwrap(), ctx)
+        };
+        let ((called, here), (remembered, there)) = (process(&scratch.database), process(&second));
+        let (vcpus, memory, disk) = (Vcpus::new(8), MiB::new(1024), GiB::new(10));
+        let node = crate::defaults::node(&here, "one".parse().unwrap(), vcpus, memory, disk).await.unwrap();
+        let ready = move |tx: &mut cirro_server::Tx<'_>| tx.change::<Node>(node, |row| row.status = NodeStatus::Ready);
+        here.write(ready).await.unwrap();
+        let too_long = SILENT + Duration::from_secs(1);
+        for _ in 0..3 {
+            called.heard(node);
+            step(&here).await.unwrap();
+            remembered.heard(node);
+            remembered.backdate(node, too_long);
+            step(&there).await.unwrap();
+            assert_eq!(status(&there, node).await, NodeStatus::Ready, "it called the other process meanwhile");
+        }
+        remembered.backdate(node, too_long);
+        step(&there).await.unwrap();
+        assert_eq!(status(&there, node).await, NodeStatus::Silent, "it has called nobody");
     }
 
     #[tokio::test]

@@ -12,6 +12,7 @@ mod overdue;
 mod powers;
 mod quotas;
 mod reports;
+mod several;
 mod site;
 mod small;
 mod unclaimed;

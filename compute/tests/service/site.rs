@@ -17,7 +17,7 @@ use cirro_models::{
     storage::{Attachment, Volume},
 };
 use cirro_server::{
-    Owner, OwnerContext, Plain,
+    Database, Owner, OwnerContext, Plain,
     db::Migrations,
     owner::Running,
     testkit::{Actor, Actors, Backend, Scratch, Server, Told},
@@ -58,15 +58,7 @@ impl Site {
             Backend::Sqlite.open(IMAGES).await.unwrap(),
             Backend::Sqlite.open(STORAGE).await.unwrap(),
         ];
-        let [compute, identity, images, storage] = &databases;
-        let owners = vec![
-            cirro_compute::service(compute.database.clone()),
-            Owner::new(Service::Identity, identity.database.clone()).owns::<Project>(Plain),
-            Owner::new(Service::Images, images.database.clone()).owns::<MachineImage>(Plain),
-            Owner::new(Service::Storage, storage.database.clone()).owns::<Attachment>(Plain).owns::<Volume>(Plain),
-        ];
-        let running: [Running; 4] = Owner::mount_together(owners).try_into().unwrap_or_else(|_| panic!("four"));
-        let [compute, identity, images, storage] = running;
+        let [compute, identity, images, storage] = together(&databases, databases[0].database.clone());
         let actors = Actors::new();
         let server = Server::start(vec![compute.clone()], &actors).await;
         let (sequence, boot) = (AtomicU64::new(0), Uuid::now_v7());
@@ -83,6 +75,14 @@ impl Site {
         site.small = site.flavor("small", 1, 256, 2).await;
         site.image = site.image("demo", site.actors.project, |_| ()).await;
         site
+    }
+
+    /// Another compute process on the same database, and its server.
+    pub(crate) async fn another_process(&self) -> (Running, Server) {
+        let database = Database::open(&self.databases[0].url, cirro_compute::MIGRATIONS).await.unwrap();
+        let [compute, ..] = together(&self.databases, database);
+        let server = Server::start(vec![compute.clone()], &self.actors).await;
+        (compute, server)
     }
 
     /// A node that has reported.
@@ -216,6 +216,18 @@ impl Site {
         let read = move |c: &mut _| Ok(diesel::sql_query(query).get_result::<Count>(c).unwrap().n);
         self.databases[0].database.read(read).await.unwrap()
     }
+}
+
+/// Compute with this database, and the other services, in one process.
+fn together(databases: &[Scratch; 4], compute: Database) -> [Running; 4] {
+    let [_, identity, images, storage] = databases;
+    let owners = vec![
+        cirro_compute::service(compute),
+        Owner::new(Service::Identity, identity.database.clone()).owns::<Project>(Plain),
+        Owner::new(Service::Images, images.database.clone()).owns::<MachineImage>(Plain),
+        Owner::new(Service::Storage, storage.database.clone()).owns::<Attachment>(Plain).owns::<Volume>(Plain),
+    ];
+    Owner::mount_together(owners).try_into().unwrap_or_else(|_| panic!("four"))
 }
 
 pub(crate) fn seen(id: Id<Instance>, generation: i64, status: InstanceStatus) -> InstanceSeen {

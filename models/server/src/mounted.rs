@@ -12,23 +12,24 @@ use serde_json::{Map, Value};
 use std::{
     future::Future,
     marker::PhantomData,
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, Weak},
     time::Duration,
 };
 
 /// An owner's stores, which are complete only when all owners of the process are put together.
 pub type Door = Arc<OnceLock<Arc<Stores>>>;
 
-/// The rows of `M`, at an owner in this process.
+/// The rows of `M`, at an owner in this process. Owners reach each other: kept alive by what is mounted, none would ever
+/// end.
 pub struct Mounted<M> {
-    door: Door,
+    door: Weak<OnceLock<Arc<Stores>>>,
     model: PhantomData<fn() -> M>,
 }
 
 impl<M: Model> Mounted<M> {
     /// Behind this door.
-    pub fn new(door: Door) -> Self {
-        Self { door, model: PhantomData }
+    pub fn new(door: &Door) -> Self {
+        Self { door: Arc::downgrade(door), model: PhantomData }
     }
 
     /// Enters the owner, to read or to change something there: its stores, the caller's subject while its proof is good, and what is left of the deadline.
@@ -42,10 +43,9 @@ impl<M: Model> Mounted<M> {
         if ctx.subject().expires_at().is_some_and(|end| end <= Timestamp::now()) {
             return Err(Error::unauthenticated(EXPIRED));
         }
-        let stores = self
-            .door
-            .get()
-            .ok_or_else(|| Error::unavailable(format!("{} is starting: try again", M::SERVICE.name())))?;
+        let stores = self.door.upgrade().and_then(|door| door.get().cloned());
+        let stores = stores
+            .ok_or_else(|| Error::unavailable(format!("{} is starting or ending: try again", M::SERVICE.name())))?;
         let mut inside = ctx.entering(stores.clone());
         // reads take no step, so that a coalesced one does not move the keys of what follows
         if changes && let Some(key) = ctx.next_key() {

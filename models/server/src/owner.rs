@@ -66,7 +66,7 @@ pub(crate) struct Shape {
 #[async_trait]
 impl<M: Table> OwnedModel for http::Resource<M> {
     fn mount(&self, stores: &mut Stores, door: &Door) {
-        stores.put::<M>(Arc::new(Mounted::new(door.clone())));
+        stores.put::<M>(Arc::new(Mounted::new(door)));
     }
     fn path(&self) -> &'static str {
         M::PATH
@@ -136,18 +136,20 @@ impl Owner {
             }
             owners[at].stores = stores;
         }
-        owners.into_iter().map(Self::run).collect()
+        let doors: Arc<[Door]> = owners.iter().map(|owner| owner.door.clone()).collect();
+        owners.into_iter().map(|owner| owner.run(doors.clone())).collect()
     }
     /// The service alone in its process; other services' models are reached over this transport.
     pub fn alone(mut self, transport: Arc<dyn cirro_models::remote::Transport>) -> Running {
         self.stores = self.stores.elsewhere(transport);
-        self.run()
+        let door = self.door.clone();
+        self.run([door].into())
     }
-    fn run(mut self) -> Running {
+    fn run(mut self, together: Arc<[Door]>) -> Running {
         let stores = Arc::new(std::mem::take(&mut self.stores));
         // the door is opened once, here
         let _ = self.door.set(stores.clone());
-        Running { owner: Arc::new(self), stores }
+        Running { owner: Arc::new(self), stores, _together: together }
     }
 }
 
@@ -157,6 +159,8 @@ pub struct Running {
     pub(crate) owner: Arc<Owner>,
     /// How it reaches every model.
     pub stores: Arc<Stores>,
+    /// The services of this process live as long as one of them does.
+    _together: Arc<[Door]>,
 }
 
 impl Running {

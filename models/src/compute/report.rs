@@ -34,6 +34,13 @@ pub struct NodeReport {
     pub console_logs: Vec<ConsoleRead>,
 }
 
+impl NodeReport {
+    /// Whether it tells of nothing that was done: the node is as it was.
+    pub fn is_heartbeat(&self) -> bool {
+        self.instances.is_empty() && self.gone.is_empty() && self.actions.is_empty() && self.console_logs.is_empty()
+    }
+}
+
 /// The machine as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NodeSeen {

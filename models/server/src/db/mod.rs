@@ -28,6 +28,8 @@ use crate::{
 use cirro_models::{Error, Result, Subject, feed::Position, sql::AnyConnection};
 use std::{fs::File, sync::Arc};
 
+#[cfg(feature = "testkit")]
+pub(crate) use open::{begin_openssl, postgres};
 pub(crate) use request::Recorded;
 pub(crate) use tx::open_once;
 

@@ -1,7 +1,7 @@
 //! Opening a connection: one variant by name, never both in turn.
 
 use cirro_models::{Error, Result, sql::AnyConnection};
-use diesel::{Connection, PgConnection, SqliteConnection, connection::SimpleConnection};
+use diesel::{Connection, ConnectionResult, PgConnection, SqliteConnection, connection::SimpleConnection};
 use rustix::fs::{FlockOperation, flock};
 use std::{
     ffi::OsString,
@@ -21,6 +21,7 @@ pub(crate) enum Url {
 
 impl Url {
     pub(crate) fn parse(url: &str) -> Result<Self> {
+        begin_openssl();
         if let Some(path) = url.strip_prefix("sqlite:") {
             return Ok(Self::Sqlite(path.trim_start_matches("//").into()));
         }
@@ -55,12 +56,24 @@ impl Url {
                     retry_after_s: 1,
                 })
             }
-            Self::Postgres(url) => PgConnection::establish(url).map(AnyConnection::Pg).map_err(|error| {
+            Self::Postgres(url) => postgres(url).map(AnyConnection::Pg).map_err(|error| {
                 tracing::error!(%error, "PostgreSQL refused a connection");
                 Error::unavailable("PostgreSQL can't be reached: check its address, that it runs, and the password")
             }),
         }
     }
+}
+
+/// To be called before anything else uses OpenSSL: who does so first decides whether it cleans up after itself when the
+/// process exits, and most would let it, libpq too, while our threads still have connections.
+pub(crate) fn begin_openssl() {
+    openssl::init();
+}
+
+/// A connection to PostgreSQL.
+pub(crate) fn postgres(url: &str) -> ConnectionResult<PgConnection> {
+    begin_openssl();
+    PgConnection::establish(url)
 }
 
 /// The lock is a file of its own: closing any descriptor of the database file would end SQLite's locks on it.

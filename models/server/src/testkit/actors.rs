@@ -49,6 +49,7 @@ impl Default for Actors {
 impl Actors {
     /// The people, with a new key.
     pub fn new() -> Self {
+        crate::db::begin_openssl();
         let key = SigningKey::generate().expect("no key can be made");
         let verifier = Verifier::default();
         let jwk = key.jwk().expect("the key has a public half");

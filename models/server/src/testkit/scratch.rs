@@ -1,8 +1,8 @@
 //! Throw-away databases.
 
-use crate::db::{Database, Migrations};
+use crate::db::{Database, Migrations, begin_openssl, postgres};
 use cirro_models::Result;
-use diesel::{Connection, PgConnection, connection::SimpleConnection};
+use diesel::connection::SimpleConnection;
 
 /// The variable that names a PostgreSQL server on which databases may be created.
 const VARIABLE: &str = "CIRRO_TEST_POSTGRES";
@@ -36,6 +36,7 @@ impl Backend {
 
     /// A new database with these tables.
     pub async fn open(self, migrations: Migrations) -> Result<Scratch> {
+        begin_openssl();
         let (url, guard) = match self {
             Self::Sqlite => {
                 let folder = tempfile::tempdir().expect("a temporary folder can't be made: check TMPDIR");
@@ -59,7 +60,7 @@ impl Backend {
 }
 
 fn on_server(server: &str, statement: &str) {
-    let mut connection = PgConnection::establish(server).expect("the PostgreSQL of the tests can't be reached");
+    let mut connection = postgres(server).expect("the PostgreSQL of the tests can't be reached");
     connection.batch_execute(statement).expect("a test's database can't be made or removed");
 }
 

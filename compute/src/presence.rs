@@ -1,0 +1,128 @@
+//! When each node was last heard of. Calls are counted in memory and shared with the other compute processes once a
+//! second; time is measured by each process's own monotonic clock, never by comparing clocks.
+
+use cirro_models::{
+    Context, Error, Id, Result,
+    compute::{Node, report::NodeReport},
+    sql::{AnyConnection, Both, Column, GuidValue},
+};
+use cirro_server::OwnerContext;
+use diesel::prelude::*;
+use parking_lot::Mutex;
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+use uuid::Uuid;
+
+mod tables {
+    #![allow(missing_docs, unreachable_pub)]
+    diesel::table! {
+        use cirro_models::sql::types::{Guid, BigInt, Nullable};
+        node_presence (node_id) { node_id -> Guid, boot_id -> Nullable<Guid>, sequence -> BigInt, beats -> BigInt, }
+    }
+}
+use tables::node_presence as row;
+
+/// When each node was last heard of, by this process or another.
+#[derive(Default)]
+pub(crate) struct Presence(Mutex<HashMap<Id<Node>, Seen>>);
+
+struct Seen {
+    last: Instant,
+    /// It has called here since the others were told.
+    called: bool,
+    /// The count when it was last looked at.
+    beats: i64,
+}
+
+impl Presence {
+    /// The node has called.
+    pub(crate) fn heard(&self, node: Id<Node>) {
+        let (mut seen, now) = (self.0.lock(), Instant::now());
+        let entry = seen.entry(node).or_insert_with(|| Seen { last: now, called: true, beats: 0 });
+        (entry.last, entry.called) = (now, true);
+    }
+    /// The node's time begins, though it has not called.
+    pub(crate) fn begin(&self, node: Id<Node>) {
+        self.0.lock().entry(node).or_insert_with(|| Seen { last: Instant::now(), called: false, beats: 0 });
+    }
+    /// Sets back when the node was last heard of.
+    #[cfg(test)]
+    pub(crate) fn backdate(&self, node: Id<Node>, by: Duration) {
+        if let Some(seen) = self.0.lock().get_mut(&node) {
+            seen.last -= by;
+        }
+    }
+    /// How long ago the node was heard of; `None` if never since this process began.
+    pub(crate) fn silent_for(&self, node: Id<Node>) -> Option<Duration> {
+        self.0.lock().get(&node).map(|seen| seen.last.elapsed())
+    }
+    fn take_called(&self) -> Vec<Id<Node>> {
+        let mut seen = self.0.lock();
+        let called = |(node, seen): (&Id<Node>, &mut Seen)| std::mem::take(&mut seen.called).then_some(*node);
+        seen.iter_mut().filter_map(called).collect()
+    }
+    /// Takes over a count: one that has changed means that the node has called somewhere since the last look.
+    fn learn(&self, node: Id<Node>, beats: i64) {
+        let (mut seen, now) = (self.0.lock(), Instant::now());
+        let entry = seen.entry(node).or_insert_with(|| Seen { last: now, called: false, beats });
+        if entry.beats != beats {
+            (entry.last, entry.beats) = (now, beats);
+        }
+    }
+}
+
+/// Tells the other processes who has called here, in one statement, and hears who has called there. Where one process
+/// owns the database there are no others.
+pub(crate) async fn share(ctx: &Context) -> Result<()> {
+    let (database, presence) = (ctx.database()?, ctx.stores().part::<Presence>()?);
+    if database.is_exclusive() {
+        return Ok(());
+    }
+    let called = presence.take_called();
+    let counts = ctx.write(move |tx| {
+        count(tx.connection(), &called)?;
+        row::table.select((row::node_id, row::beats)).load::<(GuidValue, i64)>(tx.connection()).map_err(Error::internal)
+    });
+    for (node, beats) in counts.await? {
+        presence.learn(Id::from_uuid(node.0), beats);
+    }
+    Ok(())
+}
+
+fn count(c: &mut AnyConnection, called: &[Id<Node>]) -> Result<()> {
+    // sorted, so that two processes that count the same nodes do not lock each other out
+    let mut nodes: Vec<Uuid> = called.iter().map(|node| node.uuid()).collect();
+    nodes.sort_unstable();
+    for node in &nodes {
+        known(c, Id::from_uuid(*node))?;
+    }
+    let of_these = row::table.filter(row::node_id.eq_any(nodes.into_iter().map(GuidValue)));
+    diesel::update(of_these).set(row::beats.eq(row::beats + 1)).execute(c).map(drop).map_err(Error::internal)
+}
+
+fn known(c: &mut AnyConnection, node: Id<Node>) -> Result<()> {
+    let new = (row::node_id.eq(node.store()), row::sequence.eq(0), row::beats.eq(0));
+    let insert = diesel::insert_into(row::table).values(new);
+    Both(insert.on_conflict(row::node_id).do_nothing()).execute(c).map(drop).map_err(Error::internal)
+}
+
+/// Whether a report is newer than those of the same boot before it, whichever process took those over; remembers it in
+/// the transaction of its effect. A heartbeat has none, so it is not remembered: it must not cost a write.
+pub(crate) fn is_news(c: &mut AnyConnection, node: Id<Node>, report: &NodeReport) -> Result<bool> {
+    let sequence = i64::try_from(report.sequence).unwrap_or(i64::MAX);
+    let boot = Some(GuidValue(report.boot_id));
+    let newer =
+        row::table.filter(row::node_id.eq(node.store()).and(row::boot_id.eq(boot)).and(row::sequence.ge(sequence)));
+    if report.is_heartbeat() {
+        let newer: i64 = newer.count().get_result(c).map_err(Error::internal)?;
+        return Ok(newer == 0);
+    }
+    known(c, node)?;
+    let older = row::boot_id.is_null().or(row::boot_id.ne(boot)).or(row::sequence.lt(sequence));
+    let taken = diesel::update(row::table.filter(row::node_id.eq(node.store())).filter(older))
+        .set((row::boot_id.eq(boot), row::sequence.eq(sequence)))
+        .execute(c);
+    taken.map(|rows| rows == 1).map_err(Error::internal)
+}
