@@ -1,4 +1,4 @@
-//! What only this service keeps: hashes, keys, revocations. None of it is part of a model.
+//! What only this service keeps: hashes and keys. None of it is part of a model.
 
 use cirro_models::{
     Error, Id, Result, Timestamp,
@@ -21,12 +21,8 @@ mod tables {
         use cirro_models::sql::types::{Text, BigInt};
         signing_key (kid) { kid -> Text, secret -> Text, created_us -> BigInt, }
     }
-    diesel::table! {
-        use cirro_models::sql::types::{Text, BigInt};
-        revocation (root) { root -> Text, until_us -> BigInt, }
-    }
 }
-use tables::{revocation, secret_hash, signing_key, user_password};
+use tables::{secret_hash, signing_key, user_password};
 
 fn failed(error: diesel::result::Error) -> Error {
     Error::internal(error)
@@ -94,21 +90,4 @@ pub(crate) fn add_signing_key(c: &mut AnyConnection, kid: &str, secret: &str) ->
         signing_key::created_us.eq(Timestamp::now().micros()),
     );
     diesel::insert_into(signing_key::table).values(row).execute(c).map(drop).map_err(failed)
-}
-
-/// Ends every token of `root` that was made up to now.
-pub(crate) fn revoke(c: &mut AnyConnection, root: &str, until: Timestamp) -> Result<()> {
-    let row = (revocation::root.eq(root), revocation::until_us.eq(until.micros()));
-    let insert = diesel::insert_into(revocation::table).values(row);
-    let upsert = insert.on_conflict(revocation::root).do_update().set(revocation::until_us.eq(until.micros()));
-    Both(upsert).execute(c).map(drop).map_err(failed)
-}
-
-/// What was revoked since this moment.
-pub(crate) fn revocations(c: &mut AnyConnection, since: Timestamp) -> Result<Vec<(String, i64)>> {
-    revocation::table
-        .filter(revocation::until_us.gt(since.micros()))
-        .select((revocation::root, revocation::until_us))
-        .load(c)
-        .map_err(failed)
 }

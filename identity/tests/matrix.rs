@@ -7,7 +7,7 @@ mod site;
 
 use cirro_models::{
     Id, Model,
-    identity::{ApiKey, Grant, Project, User},
+    identity::{ApiKey, Grant, Project, Revocation, User},
     meta::Meta,
     model::Seed,
 };
@@ -63,6 +63,8 @@ async fn who_may_do_what() {
     }
     matrix.model::<ApiKey>("apikey, somebody else's", |n, _| build(Uuid::now_v7(), None, key(n)), key).await;
     matrix.model::<ApiKey>("apikey, one's own", |n, actor| build(Uuid::now_v7(), actor, key(n)), key).await;
+    let revoked = |n: u32| json!({"subject": format!("user:{}", person(n))});
+    matrix.model::<Revocation>("revocation", |n, _| build(Uuid::now_v7(), None, revoked(n)), revoked).await;
     insta::assert_snapshot!(matrix.text);
 }
 

@@ -55,6 +55,10 @@ impl Site {
     }
     /// Starts what the services do without being asked.
     pub(crate) fn tend(&mut self) {
+        let (identity, verifier) = (self.identity.clone(), self.verifier.clone());
+        tokio::spawn(async move { cirro_server::token::follow(verifier, || identity.own_context()).await });
+        let identity = self.identity.clone();
+        tokio::spawn(async move { cirro_identity::tasks::run(move || identity.own_context()).await });
         let compute = self.compute.clone();
         tokio::spawn(async move { cirro_compute::tasks::run(move || compute.own_context()).await });
         let storage = self.storage.clone();

@@ -50,17 +50,18 @@ impl Controller<Grant> for Grants {
 
     async fn delete(&self, ctx: &Context, current: Grant) -> Result<Deleted<Grant>> {
         require_held(ctx, &current)?;
-        let root = Principal::User(current.user_id).to_string();
-        let revoked = root.clone();
-        ctx.write(move |tx| {
-            if current.role == Role::Operator {
-                require_other_operator(tx, current.user_id)?;
-            }
-            Signer::revoke(tx, &root)?;
-            tx.remove(&current)
-        })
-        .await?;
-        ctx.stores().part::<Signer>()?.revoked(&revoked);
+        let signer = ctx.stores().part::<Signer>()?;
+        let (kept, ended) = (signer.clone(), [Principal::User(current.user_id).to_string()].into());
+        let ended = ctx
+            .write(move |tx| {
+                if current.role == Role::Operator {
+                    require_other_operator(tx, current.user_id)?;
+                }
+                let ended = kept.revoke(tx, &ended)?;
+                tx.remove(&current).map(|()| ended)
+            })
+            .await?;
+        signer.revoked(&ended);
         Ok(Deleted::Gone)
     }
 }

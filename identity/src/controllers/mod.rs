@@ -3,11 +3,13 @@
 mod api_keys;
 mod grants;
 mod projects;
+mod revocations;
 mod users;
 
 pub(crate) use api_keys::ApiKeys;
 pub(crate) use grants::Grants;
 pub(crate) use projects::Projects;
+pub(crate) use revocations::Revocations;
 pub(crate) use users::Users;
 
 use cirro_models::{

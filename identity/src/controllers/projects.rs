@@ -32,6 +32,8 @@ impl Controller<Project> for Projects {
         if let Some((what, _)) = left.iter().find(|(_, count)| *count > 0) {
             return Err(Error::conflict(format!("project {} still has {what}: delete them first", current.name)));
         }
+        let signer = ctx.stores().part::<Signer>()?;
+        let kept = signer.clone();
         let ended = ctx
             .write(move |tx| {
                 // what was derived from a role here ends with it, as when the grant alone is removed
@@ -45,14 +47,11 @@ impl Controller<Project> for Projects {
                     records::forget_secret(tx.connection(), &format!("key:{}", key.id))?;
                     tx.remove(&key)?;
                 }
-                roots.iter().try_for_each(|root| Signer::revoke(tx, root))?;
-                tx.remove(&current).map(|()| roots)
+                let ended = kept.revoke(tx, &roots)?;
+                tx.remove(&current).map(|()| ended)
             })
             .await?;
-        let signer = ctx.stores().part::<Signer>()?;
-        for root in &ended {
-            signer.revoked(root);
-        }
+        signer.revoked(&ended);
         Ok(Deleted::Gone)
     }
 }

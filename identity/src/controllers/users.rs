@@ -54,9 +54,9 @@ impl Controller<User> for Users {
         };
         let disables = patch.enabled == Some(false);
         let ends = disables || hash.is_some();
-        let (id, root) = (current.id, Principal::User(current.id).to_string());
-        let revoked = root.clone();
-        let user = ctx
+        let (id, signer) = (current.id, ctx.stores().part::<Signer>()?);
+        let (kept, root) = (signer.clone(), [Principal::User(id).to_string()].into());
+        let (user, ended) = ctx
             .write(move |tx| {
                 if disables {
                     require_other_operator(tx, id)?;
@@ -72,30 +72,30 @@ impl Controller<User> for Users {
                     }
                     records::set_password(tx.connection(), id, hash)?;
                 }
+                let mut ended = Vec::new();
                 if ends {
                     records::forget_secrets_of(tx.connection(), &format!("refresh:{id}:"))?;
-                    Signer::revoke(tx, &root)?;
+                    ended = kept.revoke(tx, &root)?;
                 }
-                tx.patch_then(id, patch.clone(), version, |user, applied| {
+                let user = tx.patch_then(id, patch.clone(), version, |user, applied| {
                     // a new password is a visible change, though no field shows it
                     if hash.is_some() && !applied.changed {
                         user.meta.touch();
                     }
                     Ok(())
-                })
+                })?;
+                Ok((user, ended))
             })
             .await?;
-        if ends {
-            ctx.stores().part::<Signer>()?.revoked(&revoked);
-        }
+        signer.revoked(&ended);
         Ok(user)
     }
 
     async fn delete(&self, ctx: &Context, current: User) -> Result<Deleted<User>> {
         ctx.require_unscoped()?;
-        let root = Principal::User(current.id).to_string();
-        let revoked = root.clone();
-        ctx.write(move |tx| {
+        let signer = ctx.stores().part::<Signer>()?;
+        let (kept, root) = (signer.clone(), [Principal::User(current.id).to_string()].into());
+        let delete = move |tx: &mut cirro_server::Tx<'_>| {
             let id = current.id;
             require_other_operator(tx, id)?;
             for grant in tx.list::<Grant>(&GrantFilter { user_id: Some(id), ..GrantFilter::default() }, MANY)? {
@@ -107,11 +107,10 @@ impl Controller<User> for Users {
             }
             records::forget_password(tx.connection(), id)?;
             records::forget_secrets_of(tx.connection(), &format!("refresh:{id}:"))?;
-            Signer::revoke(tx, &root)?;
-            tx.remove(&current)
-        })
-        .await?;
-        ctx.stores().part::<Signer>()?.revoked(&revoked);
+            let ended = kept.revoke(tx, &root)?;
+            tx.remove(&current).map(|()| ended)
+        };
+        signer.revoked(&ctx.write(delete).await?);
         Ok(Deleted::Gone)
     }
 }

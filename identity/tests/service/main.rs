@@ -8,6 +8,7 @@ mod first_start;
 mod grants;
 mod login;
 mod projects;
+mod revocations;
 mod secrets;
 mod site;
 mod tokens;

@@ -3,6 +3,7 @@
 pub mod api_key;
 pub mod grant;
 pub mod project;
+pub mod revocation;
 pub mod secret;
 pub mod token;
 pub mod user;
@@ -10,5 +11,6 @@ pub mod user;
 pub use api_key::ApiKey;
 pub use grant::Grant;
 pub use project::Project;
+pub use revocation::Revocation;
 pub use secret::Secret;
 pub use user::User;

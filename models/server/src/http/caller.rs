@@ -49,6 +49,9 @@ fn read(request: &HttpRequest) -> Result<Context> {
     let headers = request.headers();
     let token = bearer(headers)?;
     let subject: Subject = shared.verifier.verify(token)?;
+    if changes(request) {
+        shared.verifier.require_fresh()?;
+    }
     let id = request_id(headers).unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
     let mut ctx = Context::verified(shared.stores.clone(), subject, Some(Secret::new(token)), id);
     if let Some(timeout) = text(headers, TIMEOUT_HEADER) {
@@ -61,6 +64,11 @@ fn read(request: &HttpRequest) -> Result<Context> {
         ctx = ctx.keyed(key.ok_or_else(|| malformed("Idempotency-Key", "1 to 255 ASCII characters"))?);
     }
     Ok(ctx)
+}
+
+/// Whether a request may change something: all but those that HTTP calls safe, and the reading of many rows at once.
+fn changes(request: &HttpRequest) -> bool {
+    !request.method().is_safe() && !request.path().ends_with("/batch")
 }
 
 fn malformed(header: &str, wanted: &str) -> Error {
