@@ -3,6 +3,7 @@
 mod attempts;
 pub mod bootstrap;
 mod controllers;
+pub mod keys;
 mod login;
 mod password;
 mod records;
@@ -15,7 +16,7 @@ pub use signer::Signer;
 
 use cirro_models::{
     Result, Service,
-    identity::{ApiKey, Grant, Project, Revocation, User},
+    identity::{ApiKey, Grant, Project, Revocation, TokenKey, User},
 };
 use cirro_server::{Database, Owner, db::Migrations, token::Verifier};
 use diesel_migrations::embed_migrations;
@@ -34,6 +35,7 @@ pub async fn service(database: Database, verifier: Arc<Verifier>) -> Result<Owne
         .owns::<Grant>(controllers::Grants)
         .owns::<ApiKey>(controllers::ApiKeys)
         .owns::<Revocation>(controllers::Revocations)
+        .owns::<TokenKey>(controllers::TokenKeys)
         .answers(routes::token::routes, routes::token::describe)
         .answers(routes::me::routes, routes::me::describe)
         .shares(signer)

@@ -78,16 +78,16 @@ pub(crate) fn forget_secrets_of(c: &mut AnyConnection, prefix: &str) -> Result<(
         .map_err(failed)
 }
 
-/// The signing keys, newest first, as (base64 of the private key).
-pub(crate) fn signing_keys(c: &mut AnyConnection) -> Result<Vec<String>> {
-    signing_key::table.order(signing_key::created_us.desc()).select(signing_key::secret).load(c).map_err(failed)
+/// The private half of a key that signs tokens, in base64.
+pub(crate) fn signing_key(c: &mut AnyConnection, kid: &str) -> Result<Option<String>> {
+    signing_key::table.find(kid).select(signing_key::secret).first(c).optional().map_err(failed)
 }
 
-pub(crate) fn add_signing_key(c: &mut AnyConnection, kid: &str, secret: &str) -> Result<()> {
-    let row = (
-        signing_key::kid.eq(kid),
-        signing_key::secret.eq(secret),
-        signing_key::created_us.eq(Timestamp::now().micros()),
-    );
+pub(crate) fn add_signing_key(c: &mut AnyConnection, kid: &str, secret: &str, created: Timestamp) -> Result<()> {
+    let row = (signing_key::kid.eq(kid), signing_key::secret.eq(secret), signing_key::created_us.eq(created.micros()));
     diesel::insert_into(signing_key::table).values(row).execute(c).map(drop).map_err(failed)
+}
+
+pub(crate) fn forget_signing_key(c: &mut AnyConnection, kid: &str) -> Result<()> {
+    diesel::delete(signing_key::table.find(kid)).execute(c).map(drop).map_err(failed)
 }

@@ -1,7 +1,6 @@
-//! The key that signs tokens, and what ends them.
+//! What signs tokens, and what ends them.
 
-use crate::records;
-use base64::{Engine, engine::general_purpose::STANDARD};
+use crate::keys::{self, Held};
 use cirro_models::{
     Error, Id, Labels, Model, Page, Principal, Reach, Result, Role, Timestamp,
     identity::{
@@ -14,48 +13,53 @@ use cirro_models::{
 };
 use cirro_server::{
     Database, Tx,
-    token::{Claims, Clock, Jwks, LIFETIME_S, SigningKey, Verifier},
+    token::{Claims, Clock, Jwk, Jwks, LIFETIME_S, Verifier},
 };
 use diesel::{QueryableByName, RunQueryDsl, sql_types::BigInt};
+use parking_lot::RwLock;
 use std::{collections::BTreeSet, sync::Arc};
 use uuid::Uuid;
 
 /// Makes tokens and ends them.
 pub struct Signer {
-    key: SigningKey,
+    keys: RwLock<Vec<Held>>,
     verifier: Arc<Verifier>,
-    jwks: Jwks,
 }
 
 impl Signer {
-    /// Reads the signing key, or makes the first one, and teaches the verifier what it must know.
+    /// Reads the keys, or makes the first one, and teaches the verifier what it must know.
     pub(crate) async fn open(database: &Database, verifier: Arc<Verifier>) -> Result<Self> {
-        let key = SigningKey::generate()?;
-        let (kid, fresh) = (key.jwk()?.kid, STANDARD.encode(key.to_bytes()?));
-        let subject = cirro_server::controller::service_subject(cirro_models::Service::Identity);
-        let kept = database
-            .write(&subject, None, move |tx| {
-                let keys = records::signing_keys(tx.connection())?;
-                if let Some(first) = keys.into_iter().next() {
-                    return Ok(first);
-                }
-                records::add_signing_key(tx.connection(), &kid, &fresh)?;
-                Ok(fresh.clone())
-            })
-            .await?;
-        let key = SigningKey::from_bytes(&STANDARD.decode(kept).map_err(Error::internal)?)?;
-        let jwks = Jwks { keys: vec![key.jwk()?] };
-        verifier.trust(&jwks)?;
+        let signer = Self { keys: RwLock::default(), verifier };
+        signer.reload(database).await?;
+        signer.renew(database).await?;
+        let verifier = &signer.verifier;
         let as_of = verifier.clock().steady();
         for row in database.read(all_revocations).await? {
             verifier.revoke(&row.subject, row.meta.created_at);
         }
         verifier.complete_as_of(as_of);
-        Ok(Self { key, verifier, jwks })
+        Ok(signer)
     }
-    /// The public keys.
-    pub fn jwks(&self) -> &Jwks {
-        &self.jwks
+    /// Makes the next key when it is time, and lets go of those that have ended.
+    pub(crate) async fn renew(&self, database: &Database) -> Result<()> {
+        let now = self.clock().now();
+        if !keys::is_due(&self.keys.read(), now) {
+            return Ok(());
+        }
+        let subject = cirro_server::controller::service_subject(cirro_models::Service::Identity);
+        database.write(&subject, None, move |tx| keys::renew(tx, now)).await?;
+        self.reload(database).await
+    }
+    /// Takes over the keys as they are kept now: another process may have made one.
+    pub(crate) async fn reload(&self, database: &Database) -> Result<()> {
+        let kept = database.read(keys::held).await?;
+        self.verifier.trust(&Jwks { keys: kept.iter().map(|held| Jwk::from(&held.row)).collect() })?;
+        *self.keys.write() = kept;
+        Ok(())
+    }
+    /// The public keys, the next one included.
+    pub fn jwks(&self) -> Jwks {
+        Jwks { keys: self.keys.read().iter().map(|held| Jwk::from(&held.row)).collect() }
     }
     /// What time it is.
     pub(crate) fn clock(&self) -> &Clock {
@@ -99,7 +103,9 @@ impl Signer {
             exp,
             jti: uuid::Uuid::now_v7().to_string(),
         };
-        Ok((self.key.sign(&claims)?, Timestamp::from_micros(exp * 1_000_000)))
+        let key = keys::signing(&self.keys.read(), self.clock().now()).map(|held| held.key.clone());
+        let key = key.ok_or_else(|| Error::unavailable("identity has no key to sign with yet: try again"))?;
+        Ok((key.sign(&claims)?, Timestamp::from_micros(exp * 1_000_000)))
     }
     /// Ends, in this transaction, what these subjects hold; hand the rows to [`Self::revoked`] when it is committed.
     pub(crate) fn revoke(&self, tx: &mut Tx<'_>, subjects: &BTreeSet<String>) -> Result<Vec<Revocation>> {

@@ -7,7 +7,7 @@ mod site;
 
 use cirro_models::{
     Id, Model,
-    identity::{ApiKey, Grant, Project, Revocation, User},
+    identity::{ApiKey, Grant, Project, Revocation, TokenKey, User},
     meta::Meta,
     model::Seed,
 };
@@ -65,6 +65,8 @@ async fn who_may_do_what() {
     matrix.model::<ApiKey>("apikey, one's own", |n, actor| build(Uuid::now_v7(), actor, key(n)), key).await;
     let revoked = |n: u32| json!({"subject": format!("user:{}", person(n))});
     matrix.model::<Revocation>("revocation", |n, _| build(Uuid::now_v7(), None, revoked(n)), revoked).await;
+    let none = |_: u32| json!({});
+    matrix.model::<TokenKey>("tokenkey", |n, _| build(Uuid::now_v7(), None, none(n)), none).await;
     insta::assert_snapshot!(matrix.text);
 }
 

@@ -53,7 +53,16 @@ async fn no_operation_shows_or_changes_what_is_another_projects() {
     let mallory = site.person("mallory", "admin", "other").await;
     let with_mallory = everything(&site).await;
     // these name nothing that could be somebody else's
-    let left_out = ["create_token", "delete_token", "delete_this_token", "jwks", "me_user"];
+    let left_out = [
+        "list_tokenkey",
+        "get_tokenkey",
+        "batch_tokenkey",
+        "create_token",
+        "delete_token",
+        "delete_this_token",
+        "jwks",
+        "me_user",
+    ];
     let document = document(&site.identity);
     let tried = probe_as_stranger(&site.server, &document, &mallory.login.token, &own, &left_out).await;
     assert!(tried > 20, "only {tried} operations were tried");
@@ -67,7 +76,7 @@ async fn no_operation_shows_or_changes_what_is_another_projects() {
 /// Every row that an operator can list.
 async fn everything(site: &Site) -> Vec<Value> {
     let (operator, mut all) = (site.operator().await, Vec::new());
-    for path in ["user", "project", "grant", "apikey", "revocation"] {
+    for path in ["user", "project", "grant", "apikey", "revocation", "tokenkey"] {
         let listed = site.call(&operator, "GET", &format!("{path}?limit=1000"), Value::Null).await.good();
         all.extend(listed["items"].as_array().unwrap().clone());
     }

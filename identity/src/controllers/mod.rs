@@ -4,12 +4,14 @@ mod api_keys;
 mod grants;
 mod projects;
 mod revocations;
+mod token_keys;
 mod users;
 
 pub(crate) use api_keys::ApiKeys;
 pub(crate) use grants::Grants;
 pub(crate) use projects::Projects;
 pub(crate) use revocations::Revocations;
+pub(crate) use token_keys::TokenKeys;
 pub(crate) use users::Users;
 
 use cirro_models::{

@@ -4,8 +4,10 @@
 
 mod api_keys;
 mod bad_input;
+mod elsewhere;
 mod first_start;
 mod grants;
+mod keys;
 mod login;
 mod projects;
 mod revocations;

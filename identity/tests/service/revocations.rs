@@ -1,23 +1,16 @@
 //! What ends tokens before their time, and who hears of it.
 
-use super::site::{Login, Site, id, key, password_of};
-use async_trait::async_trait;
-use cirro_models::{
-    Context, Error, Result, Stores,
-    identity::Secret,
-    remote::{Answer, Call, Transport},
+use super::{
+    elsewhere::Elsewhere,
+    site::{Login, Site, id, key, password_of},
 };
 use cirro_server::{
-    owner::Running,
-    testkit::{Actors, Backend, Server, eventually},
+    testkit::{Backend, eventually},
     token::{Verifier, follow},
 };
 use serde_json::{Value, json};
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -92,59 +85,6 @@ async fn only_operators_revoke_by_name_and_only_what_can_hold_tokens() {
     revoke(&site, &script, &format!("user:{}", ann.id)).await.problem(403);
 }
 
-/// The way to identity, which may be broken.
-struct Way {
-    http: Arc<dyn Transport>,
-    broken: AtomicBool,
-}
-
-#[async_trait]
-impl Transport for Way {
-    async fn send(&self, ctx: &Context, call: Call) -> Result<Answer> {
-        if self.broken.load(Ordering::Acquire) {
-            return Err(Error::unavailable("the way is broken"));
-        }
-        self.http.send(ctx, call).await
-    }
-}
-
-/// A service in a process of its own, which reaches identity over HTTP.
-struct Elsewhere {
-    way: Arc<Way>,
-    verifier: Arc<Verifier>,
-    server: Server,
-    follows: tokio::task::JoinHandle<()>,
-}
-
-impl Elsewhere {
-    async fn start(site: &Site, service: &Running) -> Self {
-        let way = Arc::new(Way { http: site.server.http.clone(), broken: AtomicBool::new(false) });
-        let verifier = Arc::new(Verifier::default());
-        let keys = site.server.send("GET", "/identity/v1/jwks", &[], "").await.good();
-        verifier.trust(&serde_json::from_value(keys).unwrap()).unwrap();
-        let mut actors = Actors::new();
-        actors.verifier = verifier.clone();
-        let server = Server::start(vec![service.clone()], &actors).await;
-        let stores = Arc::new(Stores::default().elsewhere(way.clone()));
-        let token = Secret::new(site.operator().await.token);
-        let ctx = move || Context::client(stores.clone(), Some(token.clone()));
-        let follows = tokio::spawn(follow(verifier.clone(), ctx));
-        Self { way, verifier, server, follows }
-    }
-    async fn status(&self, by: &Login, method: &str, path: &str) -> u16 {
-        let bearer = format!("Bearer {}", by.token);
-        let body = if path.ends_with("/batch") { "{\"ids\": []}" } else { "{}" };
-        let path = format!("/compute/v1/{path}");
-        self.server.send(method, &path, &[("authorization", bearer.as_str())], body).await.status
-    }
-}
-
-impl Drop for Elsewhere {
-    fn drop(&mut self) {
-        self.follows.abort();
-    }
-}
-
 #[tokio::test]
 async fn another_process_hears_of_what_was_revoked_before_and_after_it_started() {
     for backend in Backend::BOTH {
@@ -175,12 +115,10 @@ async fn a_service_in_the_same_process_follows_the_mounted_owner() {
     let site = Site::new(Backend::Sqlite).await;
     let ann = site.person("ann", "member", "default").await;
     let verifier = Arc::new(Verifier::default());
-    let keys = site.server.send("GET", "/identity/v1/jwks", &[], "").await.good();
-    verifier.trust(&serde_json::from_value(keys).unwrap()).unwrap();
     let compute = site.compute.clone();
     let follows = tokio::spawn(follow(verifier.clone(), move || compute.own_context()));
     eventually("it follows", async || verifier.require_fresh().ok()).await;
-    verifier.verify(&ann.login.token).unwrap();
+    eventually("it knows the key", async || verifier.verify(&ann.login.token).ok()).await;
     site.call(&ann.login, "DELETE", "token", Value::Null).await;
     eventually("it hears", async || verifier.verify(&ann.login.token).is_err().then_some(())).await;
     follows.abort();

@@ -6,6 +6,7 @@ pub mod project;
 pub mod revocation;
 pub mod secret;
 pub mod token;
+pub mod token_key;
 pub mod user;
 
 pub use api_key::ApiKey;
@@ -13,4 +14,5 @@ pub use grant::Grant;
 pub use project::Project;
 pub use revocation::Revocation;
 pub use secret::Secret;
+pub use token_key::TokenKey;
 pub use user::User;

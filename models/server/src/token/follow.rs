@@ -1,11 +1,11 @@
-//! Keeps a verifier up to date with identity, by the same calls in identity's own process and over HTTP: first
-//! everything, then what the change feed tells.
+//! Keeps a verifier's keys and revocations up to date with identity, by the same calls in identity's own process and
+//! over HTTP: first everything, then what the change feed tells.
 
-use crate::token::Verifier;
+use crate::token::{Jwk, Jwks, Verifier};
 use cirro_models::{
     Context, Error, Id, Page, Result, Verbs,
     feed::{ChangeKind, Position},
-    identity::{Revocation, revocation::RevocationFilter},
+    identity::{Revocation, TokenKey, revocation::RevocationFilter, token_key::TokenKeyFilter},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -16,10 +16,10 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// How often the age of the data is looked at, so that it is told even while nobody asks for a change.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Runs until dropped. `ctx` makes the context of a service's own work, or of another who may read revocations.
+/// Runs until dropped. `ctx` makes the context of a service's own work, or of another who may read revocations and keys.
 pub async fn follow(verifier: Arc<Verifier>, ctx: impl Fn() -> Context) {
     verifier.is_followed();
-    tokio::join!(revocations(&verifier, &ctx), age(&verifier));
+    tokio::join!(revocations(&verifier, &ctx), keys(&verifier, &ctx), age(&verifier));
 }
 
 async fn age(verifier: &Verifier) {
@@ -48,6 +48,37 @@ async fn revocations(verifier: &Verifier, ctx: &impl Fn() -> Context) {
             }
         }
     }
+}
+
+/// Reads the present keys when one comes or goes, when a token names one that is unknown, and every [`WAIT`].
+async fn keys(verifier: &Verifier, ctx: &impl Fn() -> Context) {
+    let mut position = None;
+    loop {
+        let ctx = ctx();
+        let wait = if position.is_none() { Duration::ZERO } else { WAIT };
+        let (found, wanted) = tokio::select! {
+            changes = TokenKey::watch(&ctx, position, wait) => (changes.map(|changes| Some(changes.position)), false),
+            () = verifier.keys.wanted() => (Ok(position), true),
+        };
+        // the keys are few and read whole, so nothing is lost with a place in the feed
+        position = found.as_ref().ok().copied().flatten();
+        let read = match found {
+            Ok(_) => present_keys(verifier, &ctx).await,
+            Err(error) => Err(error),
+        };
+        if wanted {
+            verifier.keys.looked(verifier.clock().steady());
+        }
+        if let Err(error) = read {
+            tracing::debug!(error = &error as &dyn std::error::Error, "the keys of tokens can't be read");
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+async fn present_keys(verifier: &Verifier, ctx: &Context) -> Result<()> {
+    let keys = TokenKey::list(ctx, &TokenKeyFilter::default(), &Page::first(Page::MAX)).await?;
+    verifier.trust(&Jwks { keys: keys.items.iter().map(Jwk::from).collect() })
 }
 
 /// Takes over what is new after a position, or everything, and tells where to go on.

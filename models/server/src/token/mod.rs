@@ -4,6 +4,7 @@
 
 mod clock;
 mod follow;
+mod keys;
 mod revoked;
 mod verifier;
 
@@ -13,7 +14,10 @@ pub use revoked::KEPT_S;
 pub use verifier::Verifier;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as B64};
-use cirro_models::{Error, Id, Result, Role, identity::Project};
+use cirro_models::{
+    Error, Id, Result, Role,
+    identity::{Project, TokenKey},
+};
 use openssl::{
     pkey::{Id as KeyKind, PKey, Private},
     sign::Signer,
@@ -78,6 +82,13 @@ pub struct Jwk {
     pub kid: String,
     /// The public key, base64url.
     pub x: String,
+}
+
+impl From<&TokenKey> for Jwk {
+    fn from(key: &TokenKey) -> Self {
+        let (kid, x) = (key.kid.clone(), key.public_key.clone());
+        Self { kty: "OKP".into(), crv: "Ed25519".into(), alg: "EdDSA".into(), kid, x }
+    }
 }
 
 /// Public keys.

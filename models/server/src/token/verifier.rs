@@ -1,12 +1,9 @@
 //! Verifies tokens: the present keys, what was revoked, and what was verified before.
 
-use super::{B64, Claims, Clock, EXPIRED, Header, Jwks, KeyKind, revoked::Revoked};
+use super::{B64, Claims, Clock, EXPIRED, Header, Jwks, keys::Keys, revoked::Revoked};
 use base64::Engine;
 use cirro_models::{Error, Result, Subject, Timestamp, subject::Principal};
-use openssl::{
-    pkey::{PKey, Public},
-    sign::Verifier as Signature,
-};
+use openssl::sign::Verifier as Signature;
 use parking_lot::{Mutex, RwLock};
 use std::{
     collections::HashMap,
@@ -28,7 +25,7 @@ const STALE: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub struct Verifier {
     clock: Clock,
-    keys: RwLock<HashMap<String, PKey<Public>>>,
+    pub(super) keys: Keys,
     revoked: RwLock<Revoked>,
     remembered: RwLock<HashMap<String, Arc<Known>>>,
     freshness: Mutex<Freshness>,
@@ -57,17 +54,19 @@ struct Known {
 }
 
 impl Verifier {
-    /// Takes over the present keys; what was signed with others is refused from now on.
+    /// Takes over the present keys; what was signed with others is refused from now on, remembered or not.
     pub fn trust(&self, jwks: &Jwks) -> Result<()> {
-        let mut keys = HashMap::new();
-        for jwk in jwks.keys.iter().filter(|jwk| jwk.kty == "OKP" && jwk.crv == "Ed25519") {
-            let raw = B64.decode(&jwk.x).map_err(Error::internal)?;
-            let key = PKey::public_key_from_raw_bytes(&raw, KeyKind::ED25519).map_err(Error::internal)?;
-            keys.insert(jwk.kid.clone(), key);
+        if self.keys.replace(jwks)? {
+            self.remembered.write().clear();
         }
-        *self.keys.write() = keys;
-        self.remembered.write().clear();
         Ok(())
+    }
+    /// For a token that was refused: whether it is worth another try, because it names a key that is unknown here and a
+    /// new look at the present keys has been taken, which may be a moment away.
+    pub async fn learn_key_of(&self, token: &str) -> bool {
+        let followed = self.freshness.lock().followed.is_some();
+        let unknown = header_of(token).is_some_and(|header| header.alg == "EdDSA" && !self.keys.knows(&header.kid));
+        followed && unknown && self.keys.look_again(self.clock.steady()).await
     }
     /// Ends what `subject` holds (`user:…`, `key:…`, `node:…`, or `token:` and a token's id) and was made up to this
     /// moment, remembered tokens included.
@@ -169,23 +168,35 @@ impl Verifier {
         if head.alg != "EdDSA" {
             return Err(refuse());
         }
-        // held until the token is remembered: one whose key goes meanwhile is not remembered after that
-        let keys = self.keys.read();
-        let key = keys.get(&head.kid).ok_or_else(refuse)?;
-        let mut verifier = Signature::new_without_digest(key).map_err(Error::internal)?;
         let text = &token.as_bytes()[..header.len() + 1 + payload.len()];
-        if !verifier.verify_oneshot(&decode(signature)?, text).unwrap_or(false) {
-            return Err(refuse());
-        }
-        let claims: Claims = serde_json::from_slice(&decode(payload)?).map_err(|_| refuse())?;
-        let known = Arc::new(Known::of(claims)?);
+        let signature = decode(signature)?;
+        // the key can't go until the token is remembered: or it would be remembered after its key has gone
+        self.keys
+            .with(&head.kid, |key| {
+                let mut verifier = Signature::new_without_digest(key).map_err(Error::internal)?;
+                if !verifier.verify_oneshot(&signature, text).unwrap_or(false) {
+                    return Err(refuse());
+                }
+                let claims: Claims = serde_json::from_slice(&decode(payload)?).map_err(|_| refuse())?;
+                let known = Arc::new(Known::of(claims)?);
+                self.remember(token, &known);
+                Ok(known)
+            })
+            .unwrap_or_else(|| Err(refuse()))
+    }
+    fn remember(&self, token: &str, known: &Arc<Known>) {
         let mut remembered = self.remembered.write();
         if remembered.len() >= REMEMBERED {
             remembered.clear();
         }
         remembered.insert(token.to_owned(), known.clone());
-        Ok(known)
     }
+}
+
+/// The header of a token, as far as it can be read at all.
+fn header_of(token: &str) -> Option<Header> {
+    let part = token.split('.').next().filter(|_| token.len() <= LONGEST)?;
+    serde_json::from_slice(&B64.decode(part).ok()?).ok()
 }
 
 impl Known {
