@@ -3,7 +3,9 @@
 use crate::{
     failure::Failure,
     login::{self, LoginArgs, LogoutArgs},
-    nouns::{attachment, flavor, grant, image, instance, key, node, pool, project, ssh_key, unclaimed, user, volume},
+    nouns::{
+        attachment, flavor, grant, group, image, instance, key, node, pool, project, ssh_key, unclaimed, user, volume,
+    },
     out::{self, Format},
     site::Site,
     up::UpArgs,
@@ -134,6 +136,13 @@ pub(crate) enum Command {
         cirro grant list --in web\n  cirro grant delete 0197…"
     )]
     Grant(grant::Verb),
+    /// Groups: people who are granted roles together
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  cirro group create --name web-team\n  cirro group add web-team alice bob\n  \
+        cirro grant create --group web-team --role member --in web\n  cirro group remove web-team bob"
+    )]
+    Group(group::Verb),
     /// API keys: for scripts that work in your name
     #[command(
         subcommand,
@@ -220,6 +229,7 @@ impl Command {
             Self::User(verb) => verb.run(&site()?).await,
             Self::Project(verb) => verb.run(&site()?).await,
             Self::Grant(verb) => verb.run(&site()?).await,
+            Self::Group(verb) => verb.run(&site()?).await,
             Self::Key(verb) => verb.run(&site()?).await,
             Self::Image(verb) => verb.run(&site()?).await,
             Self::Flavor(verb) => verb.run(&site()?).await,

@@ -16,7 +16,7 @@ pub use signer::Signer;
 
 use cirro_models::{
     Result, Service,
-    identity::{ApiKey, Grant, Project, Revocation, TokenKey, User},
+    identity::{ApiKey, Grant, Group, GroupMember, Project, Revocation, TokenKey, User},
 };
 use cirro_server::{Database, Owner, db::Migrations, token::Verifier};
 use diesel_migrations::embed_migrations;
@@ -32,6 +32,8 @@ pub async fn service(database: Database, verifier: Arc<Verifier>) -> Result<Owne
     Ok(Owner::new(Service::Identity, database)
         .owns::<User>(controllers::Users)
         .owns::<Project>(controllers::Projects)
+        .owns::<Group>(controllers::Groups)
+        .owns::<GroupMember>(controllers::GroupMembers)
         .owns::<Grant>(controllers::Grants)
         .owns::<ApiKey>(controllers::ApiKeys)
         .owns::<Revocation>(controllers::Revocations)

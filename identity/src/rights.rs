@@ -1,19 +1,28 @@
 //! What somebody may do at present: everything that they were granted.
 
-use crate::controllers::MANY;
+use crate::controllers::{MANY, groups::GROUPS};
 use cirro_models::{
     Error, Id, Reach, Result, Role,
-    identity::{Grant, Project, User, grant::GrantFilter},
+    identity::{Grant, GroupMember, Project, User, grant::GrantFilter, group_member::GroupMemberFilter},
     sql::{AnyConnection, Table},
 };
 
 /// Grants that count for one person.
 pub(crate) struct Rights(pub(crate) Vec<Grant>);
 
-/// What this user was granted.
+/// What this user was granted, and every group that they are in.
 pub(crate) fn present_rights(c: &mut AnyConnection, user: Id<User>) -> Result<Rights> {
-    let own = GrantFilter { user_id: Some(user), ..GrantFilter::default() };
-    Grant::page(c, &own, &Reach::All, None, MANY).map(Rights).map_err(Error::internal)
+    let mut grants = page(c, &GrantFilter { user_id: Some(user), ..GrantFilter::default() })?;
+    let own = GroupMemberFilter { user_id: Some(user), ..GroupMemberFilter::default() };
+    let groups = GroupMember::page(c, &own, &Reach::All, None, GROUPS).map_err(Error::internal)?;
+    for member in groups {
+        grants.extend(page(c, &GrantFilter { group_id: Some(member.group_id), ..GrantFilter::default() })?);
+    }
+    Ok(Rights(grants))
+}
+
+fn page(c: &mut AnyConnection, filter: &GrantFilter) -> Result<Vec<Grant>> {
+    Grant::page(c, filter, &Reach::All, None, MANY).map_err(Error::internal)
 }
 
 impl Rights {

@@ -153,7 +153,7 @@ struct Micros {
 }
 
 /// The lock that stands for a subject. Two that meet in one number only wait for each other.
-fn lock_of(subject: &str) -> i64 {
+pub(crate) fn lock_of(subject: &str) -> i64 {
     let hash = openssl::sha::sha256(subject.as_bytes());
     hash[..8].iter().fold(0, |number, byte| (number << 8) | i64::from(*byte))
 }

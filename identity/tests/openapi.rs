@@ -42,18 +42,26 @@ async fn no_operation_shows_or_changes_what_is_another_projects() {
     let operator = site.operator().await;
     let revoked = json!({"subject": format!("token:{}", uuid::Uuid::now_v7())});
     let revoked = site::id(&site.call(&operator, "POST", "revocation", revoked).await.good());
+    let group = site::id(&site.call(&operator, "POST", "group", json!({"name": "team"})).await.good());
+    let member = json!({"group_id": group, "user_id": ann.id});
+    let member = site::id(&site.call(&operator, "POST", "groupmember", member).await.good());
     let own = Own::from([
         ("user", ann.id.clone()),
         ("project", home),
         ("grant", ann.grant.clone()),
         ("apikey", key),
         ("revocation", revoked),
+        ("group", group),
+        ("groupmember", member),
     ]);
     let before = everything(&site).await;
     let mallory = site.person("mallory", "admin", "other").await;
     let with_mallory = everything(&site).await;
     // these name nothing that could be somebody else's
     let left_out = [
+        "list_group",
+        "get_group",
+        "batch_group",
         "list_tokenkey",
         "get_tokenkey",
         "batch_tokenkey",
@@ -76,7 +84,7 @@ async fn no_operation_shows_or_changes_what_is_another_projects() {
 /// Every row that an operator can list.
 async fn everything(site: &Site) -> Vec<Value> {
     let (operator, mut all) = (site.operator().await, Vec::new());
-    for path in ["user", "project", "grant", "apikey", "revocation", "tokenkey"] {
+    for path in ["user", "project", "grant", "group", "groupmember", "apikey", "revocation", "tokenkey"] {
         let listed = site.call(&operator, "GET", &format!("{path}?limit=1000"), Value::Null).await.good();
         all.extend(listed["items"].as_array().unwrap().clone());
     }

@@ -4,6 +4,7 @@ pub(crate) mod attachment;
 pub(crate) mod console;
 pub(crate) mod flavor;
 pub(crate) mod grant;
+pub(crate) mod group;
 pub(crate) mod image;
 pub(crate) mod instance;
 pub(crate) mod key;

@@ -1,6 +1,10 @@
 //! Tenants: one that still owns something stays.
 
-use crate::{controllers::MANY, records, signer::Signer};
+use crate::{
+    controllers::{MANY, grants::holders},
+    records,
+    signer::Signer,
+};
 use async_trait::async_trait;
 use cirro_models::{
     Context, Deleted, Error, Page, Principal, Result, Verbs,
@@ -39,7 +43,7 @@ impl Controller<Project> for Projects {
                 // what was derived from a role here ends with it, as when the grant alone is removed
                 let mut roots = BTreeSet::new();
                 for grant in tx.list::<Grant>(&GrantFilter { project_id: own, ..GrantFilter::default() }, MANY)? {
-                    roots.insert(Principal::User(grant.user_id).to_string());
+                    roots.extend(holders(tx, &grant)?);
                     tx.remove(&grant)?;
                 }
                 for key in tx.list::<ApiKey>(&ApiKeyFilter { project_id: own, ..ApiKeyFilter::default() }, MANY)? {

@@ -32,7 +32,7 @@ pub(crate) struct Me {
     role: Option<cirro_models::Role>,
     /// Whether the token carries the site's Operator role.
     operator: bool,
-    /// Everything that the person was granted.
+    /// Everything that the person was granted, themselves or in a group.
     grants: Vec<Grant>,
 }
 

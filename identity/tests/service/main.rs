@@ -7,6 +7,7 @@ mod bad_input;
 mod elsewhere;
 mod first_start;
 mod grants;
+mod groups;
 mod keys;
 mod login;
 mod projects;
