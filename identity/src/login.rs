@@ -3,7 +3,7 @@
 //! Rights are read in the transaction that also says when the token was made: see [`Signer::moment`].
 
 use crate::{
-    attempts::Attempts,
+    attempts::{Attempt, Attempts},
     password, records,
     rights::{Rights, present_rights},
     signer::Signer,
@@ -20,7 +20,11 @@ use cirro_models::{
     },
     sql::{AnyConnection, Table},
 };
-use cirro_server::{Database, Tx, controller::service_subject, http::Shared};
+use cirro_server::{
+    Database, Tx,
+    controller::service_subject,
+    http::{Shared, client_address},
+};
 use std::sync::Arc;
 
 /// How long a refresh secret is good, in seconds.
@@ -61,10 +65,14 @@ pub(crate) async fn answer(shared: &Shared, request: &HttpRequest, asked: TokenR
         if name.len() > LONGEST {
             return Err(wrong());
         }
-        attempts.begin(&name)?;
+        let mut attempt = Attempt::new(&name, client_address(request));
+        let clock = signer.clock();
+        attempts.begin(&mut attempt, clock.steady())?;
         let proven = prove(&database, &signer, &name, secret, asked.project).await;
-        if !matches!(proven, Err(Error::Unauthenticated { .. })) {
-            attempts.succeeded(&name);
+        if matches!(proven, Err(Error::Unauthenticated { .. })) {
+            attempts.failed(&attempt, clock.steady());
+        } else {
+            attempts.succeeded(&attempt, clock.steady());
         }
         proven?
     };

@@ -1,5 +1,6 @@
 //! HTTP: the only part of the server side that knows methods, statuses and headers.
 
+mod address;
 mod body;
 mod caller;
 mod change;
@@ -9,6 +10,7 @@ mod problem;
 mod rendered;
 mod resource;
 
+pub use address::{ClientAddress, client_address};
 pub use body::{json, query};
 pub use caller::{Caller, Shared};
 pub use docs::docs;
