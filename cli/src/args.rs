@@ -4,7 +4,8 @@ use crate::{
     failure::Failure,
     login::{self, LoginArgs, LogoutArgs},
     nouns::{
-        attachment, flavor, grant, group, image, instance, key, node, pool, project, ssh_key, unclaimed, user, volume,
+        attachment, audit, flavor, grant, group, image, instance, key, node, pool, project, ssh_key, unclaimed, user,
+        volume,
     },
     out::{self, Format},
     site::Site,
@@ -202,6 +203,13 @@ pub(crate) enum Command {
         They appear when the site's databases were put back to an earlier state. Their nodes leave them alone."
     )]
     Unclaimed(unclaimed::Verb),
+    /// Audit: what was done, by whom, and what was refused
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  cirro audit list --service compute --since 1d\n  \
+        cirro audit list --service identity --user alice --all -o json"
+    )]
+    Audit(audit::Verb),
     /// Print the completions of a shell
     #[command(after_help = "Examples:\n  cirro completion bash >~/.local/share/bash-completion/completions/cirro\n  \
         cirro completion zsh >~/.zfunc/_cirro\n  cirro completion fish >~/.config/fish/completions/cirro.fish")]
@@ -240,6 +248,7 @@ impl Command {
             Self::Attachment(verb) => verb.run(&site()?).await,
             Self::Instance(verb) => verb.run(&site()?).await,
             Self::Unclaimed(verb) => verb.run(&site()?).await,
+            Self::Audit(verb) => verb.run(&site()?).await,
             Self::Completion { shell } => completion(shell),
             Self::Version => out::text(concat!("cirro ", env!("CARGO_PKG_VERSION"))),
         }

@@ -23,7 +23,8 @@ use cirro_models::{
 use cirro_server::{
     Database, Tx,
     controller::service_subject,
-    http::{Shared, client_address},
+    db::RequestNote,
+    http::{Shared, client_address, request_id},
 };
 use std::sync::Arc;
 
@@ -57,9 +58,12 @@ enum Proof {
 pub(crate) async fn answer(shared: &Shared, request: &HttpRequest, asked: TokenRequest) -> Result<Token> {
     let (database, signer) = (shared.stores.part::<Database>()?, shared.stores.part::<Signer>()?);
     let attempts = shared.stores.part::<Attempts>()?;
+    // under which name, it says when that is proven
+    let id = request_id(request.headers()).unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
+    let note = Arc::new(RequestNote::of_stranger(id, "create", "token"));
     let grounds = if let Some(refresh) = asked.refresh {
         let (user, kept) = refreshing(&database, refresh).await?;
-        for_user(&database, &signer, user, asked.project, Proof::Refresh(kept)).await?
+        for_user(&database, &signer, user, asked.project, Proof::Refresh(kept), note).await?
     } else {
         let (name, secret) = basic(request)?;
         if name.len() > LONGEST {
@@ -68,7 +72,7 @@ pub(crate) async fn answer(shared: &Shared, request: &HttpRequest, asked: TokenR
         let mut attempt = Attempt::new(&name, client_address(request));
         let clock = signer.clock();
         attempts.begin(&mut attempt, clock.steady())?;
-        let proven = prove(&database, &signer, &name, secret, asked.project).await;
+        let proven = prove(&database, &signer, &name, secret, asked.project, note).await;
         if matches!(proven, Err(Error::Unauthenticated { .. })) {
             attempts.failed(&attempt, clock.steady());
         } else {
@@ -88,15 +92,16 @@ async fn prove(
     name: &str,
     secret: Secret,
     project: Option<String>,
+    note: Arc<RequestNote>,
 ) -> Result<Grounds> {
     if let Some(id) = name.strip_prefix("node:") {
-        return node(database, signer.clone(), id, secret).await;
+        return node(database, signer.clone(), id, secret, note).await;
     }
     if let Ok(key) = name.parse::<Id<ApiKey>>() {
-        return api_key(database, signer.clone(), key, secret).await;
+        return api_key(database, signer.clone(), key, secret, note).await;
     }
     let (user, hash) = person(database, name, secret).await?;
-    for_user(database, signer, user, project, Proof::Password(hash)).await
+    for_user(database, signer, user, project, Proof::Password(hash), note).await
 }
 
 /// The name and secret of a Basic header (RFC 7617); a node's name holds a colon, so the last one divides.
@@ -163,6 +168,7 @@ async fn for_user(
     user: Id<User>,
     project: Option<String>,
     proof: Proof,
+    note: Arc<RequestNote>,
 ) -> Result<Grounds> {
     let refresh = Secret::new(format!("{user}.{}", password::random_secret()?.expose()));
     let (kept, signer, who) = (refresh.clone(), signer.clone(), Principal::User(user));
@@ -184,9 +190,10 @@ async fn for_user(
         let owner = format!("refresh:{user}:{}", password::digest(&kept));
         records::set_secret(tx.connection(), &owner, &kept, made.plus_seconds(REFRESH_S))?;
         let (root, operator, refresh) = (root.clone(), rights.is_operator(), Some(kept.clone()));
+        tx.note_as(&Principal::User(user));
         Ok(Grounds { who: Principal::User(user), root, made, project, operator, refresh })
     };
-    database.write(&service_subject(cirro_models::Service::Identity), None, give).await
+    database.write(&service_subject(cirro_models::Service::Identity), Some(note), give).await
 }
 
 /// Whether the person may still log in with what they have proven: a password may have been changed since.
@@ -222,7 +229,13 @@ fn choose(c: &mut AnyConnection, rights: &Rights, wanted: Option<&str>) -> Resul
     Ok(Some((project, role)))
 }
 
-async fn api_key(database: &Database, signer: Arc<Signer>, id: Id<ApiKey>, secret: Secret) -> Result<Grounds> {
+async fn api_key(
+    database: &Database,
+    signer: Arc<Signer>,
+    id: Id<ApiKey>,
+    secret: Secret,
+    note: Arc<RequestNote>,
+) -> Result<Grounds> {
     let give = move |tx: &mut Tx<'_>| {
         if !records::is_secret_of(tx.connection(), &format!("key:{id}"), &secret)? {
             return Err(wrong());
@@ -242,12 +255,19 @@ async fn api_key(database: &Database, signer: Arc<Signer>, id: Id<ApiKey>, secre
         let held = held.ok_or_else(|| Error::forbidden("the key's user has no role in its project any more"))?;
         let role = if held.rank() < key.role.rank() { held } else { key.role.clone() };
         let project = Some((key.project_id, role));
+        tx.note_as(&who);
         Ok(Grounds { who, root, made, project, operator: false, refresh: None })
     };
-    database.write(&service_subject(cirro_models::Service::Identity), None, give).await
+    database.write(&service_subject(cirro_models::Service::Identity), Some(note), give).await
 }
 
-async fn node(database: &Database, signer: Arc<Signer>, id: &str, secret: Secret) -> Result<Grounds> {
+async fn node(
+    database: &Database,
+    signer: Arc<Signer>,
+    id: &str,
+    secret: Secret,
+    note: Arc<RequestNote>,
+) -> Result<Grounds> {
     let who = Principal::Node(id.parse().map_err(|_| wrong())?);
     let give = move |tx: &mut Tx<'_>| {
         let root = who.to_string();
@@ -255,7 +275,8 @@ async fn node(database: &Database, signer: Arc<Signer>, id: &str, secret: Secret
         if !records::is_secret_of(tx.connection(), &root, &secret)? {
             return Err(wrong());
         }
+        tx.note_as(&who);
         Ok(Grounds { who: who.clone(), root, made, project: None, operator: false, refresh: None })
     };
-    database.write(&service_subject(cirro_models::Service::Identity), None, give).await
+    database.write(&service_subject(cirro_models::Service::Identity), Some(note), give).await
 }

@@ -1,6 +1,7 @@
 //! One file for each noun: what its arguments mean, and which columns its list has.
 
 pub(crate) mod attachment;
+pub(crate) mod audit;
 pub(crate) mod console;
 pub(crate) mod flavor;
 pub(crate) mod grant;

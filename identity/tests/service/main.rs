@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed step fails the test")]
 
 mod api_keys;
+mod audit;
 mod bad_input;
 mod elsewhere;
 mod first_start;

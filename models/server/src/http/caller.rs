@@ -109,7 +109,7 @@ fn bearer(headers: &HeaderMap) -> Result<&str> {
 }
 
 /// The caller's request id, if it is a plain one.
-pub(crate) fn request_id(headers: &HeaderMap) -> Option<String> {
+pub fn request_id(headers: &HeaderMap) -> Option<String> {
     let plain =
         |id: &&str| (1..=64).contains(&id.len()) && id.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
     text(headers, "x-request-id").filter(plain).map(ToOwned::to_owned)
