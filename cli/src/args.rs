@@ -3,7 +3,10 @@
 use crate::{
     failure::Failure,
     login::{self, LoginArgs, LogoutArgs},
-    nouns::{attachment, flavor, grant, image, instance, key, node, pool, project, ssh_key, unclaimed, user, volume},
+    nouns::{
+        attachment, audit, flavor, grant, group, image, instance, key, node, pool, project, ssh_key, unclaimed, user,
+        volume,
+    },
     out::{self, Format},
     site::Site,
     up::UpArgs,
@@ -134,6 +137,13 @@ pub(crate) enum Command {
         cirro grant list --in web\n  cirro grant delete 0197…"
     )]
     Grant(grant::Verb),
+    /// Groups: people who are granted roles together
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  cirro group create --name web-team\n  cirro group add web-team alice bob\n  \
+        cirro grant create --group web-team --role member --in web\n  cirro group remove web-team bob"
+    )]
+    Group(group::Verb),
     /// API keys: for scripts that work in your name
     #[command(
         subcommand,
@@ -193,6 +203,13 @@ pub(crate) enum Command {
         They appear when the site's databases were put back to an earlier state. Their nodes leave them alone."
     )]
     Unclaimed(unclaimed::Verb),
+    /// Audit: what was done, by whom, and what was refused
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  cirro audit list --service compute --since 1d\n  \
+        cirro audit list --service identity --user alice --all -o json"
+    )]
+    Audit(audit::Verb),
     /// Print the completions of a shell
     #[command(after_help = "Examples:\n  cirro completion bash >~/.local/share/bash-completion/completions/cirro\n  \
         cirro completion zsh >~/.zfunc/_cirro\n  cirro completion fish >~/.config/fish/completions/cirro.fish")]
@@ -220,6 +237,7 @@ impl Command {
             Self::User(verb) => verb.run(&site()?).await,
             Self::Project(verb) => verb.run(&site()?).await,
             Self::Grant(verb) => verb.run(&site()?).await,
+            Self::Group(verb) => verb.run(&site()?).await,
             Self::Key(verb) => verb.run(&site()?).await,
             Self::Image(verb) => verb.run(&site()?).await,
             Self::Flavor(verb) => verb.run(&site()?).await,
@@ -230,6 +248,7 @@ impl Command {
             Self::Attachment(verb) => verb.run(&site()?).await,
             Self::Instance(verb) => verb.run(&site()?).await,
             Self::Unclaimed(verb) => verb.run(&site()?).await,
+            Self::Audit(verb) => verb.run(&site()?).await,
             Self::Completion { shell } => completion(shell),
             Self::Version => out::text(concat!("cirro ", env!("CARGO_PKG_VERSION"))),
         }

@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 /// A column of a list: its title, and what stands in it.
 pub(crate) struct Column<M>(pub(crate) &'static str, pub(crate) fn(&M, &Names) -> String);
 
-fn plain(header: Option<Vec<&str>>, rows: impl Iterator<Item = Vec<String>>) -> String {
+/// A table of texts.
+pub(crate) fn plain(header: Option<Vec<&str>>, rows: impl Iterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(NOTHING);
     if let Some(header) = header {

@@ -68,7 +68,7 @@ pub async fn first_start(ctx: &Context, admin: FirstAdmin) -> Result<bool> {
         tx.insert(&project)?;
         records::set_password(tx.connection(), user.id, &hash)?;
         for (project_id, role) in [(None, Role::Operator), (Some(project.id), Role::Admin)] {
-            let new = NewGrant { user_id: user.id, project_id, role, labels: Labels::default() };
+            let new = NewGrant { user_id: Some(user.id), group_id: None, project_id, role, labels: Labels::default() };
             tx.insert(&Grant::build(new, seed())?)?;
         }
         Ok(true)

@@ -1,17 +1,22 @@
 //! The identity service: who may do what.
 
+mod attempts;
 pub mod bootstrap;
 mod controllers;
+pub mod keys;
+mod login;
 mod password;
 mod records;
+mod rights;
 mod routes;
 mod signer;
+pub mod tasks;
 
 pub use signer::Signer;
 
 use cirro_models::{
     Result, Service,
-    identity::{ApiKey, Grant, Project, User},
+    identity::{ApiKey, Grant, Group, GroupMember, Project, Revocation, TokenKey, User},
 };
 use cirro_server::{Database, Owner, db::Migrations, token::Verifier};
 use diesel_migrations::embed_migrations;
@@ -20,16 +25,21 @@ use std::sync::Arc;
 /// The tables of this service.
 pub const MIGRATIONS: Migrations = Migrations(embed_migrations!("migrations"));
 
-/// The service: what it owns and what else it answers. `verifier` learns its keys and revocations.
+/// The service: what it owns and what else it answers. `verifier` learns its keys;
+/// [`cirro_server::token::follow`] tells it what is revoked.
 pub async fn service(database: Database, verifier: Arc<Verifier>) -> Result<Owner> {
     let signer = Arc::new(Signer::open(&database, verifier).await?);
     Ok(Owner::new(Service::Identity, database)
         .owns::<User>(controllers::Users)
         .owns::<Project>(controllers::Projects)
+        .owns::<Group>(controllers::Groups)
+        .owns::<GroupMember>(controllers::GroupMembers)
         .owns::<Grant>(controllers::Grants)
         .owns::<ApiKey>(controllers::ApiKeys)
+        .owns::<Revocation>(controllers::Revocations)
+        .owns::<TokenKey>(controllers::TokenKeys)
         .answers(routes::token::routes, routes::token::describe)
         .answers(routes::me::routes, routes::me::describe)
         .shares(signer)
-        .shares(Arc::new(routes::token::Attempts::default())))
+        .shares(Arc::new(attempts::Attempts::default())))
 }

@@ -1,4 +1,4 @@
-//! What only this service keeps: hashes, keys, revocations. None of it is part of a model.
+//! What only this service keeps: hashes and keys. None of it is part of a model.
 
 use cirro_models::{
     Error, Id, Result, Timestamp,
@@ -21,12 +21,8 @@ mod tables {
         use cirro_models::sql::types::{Text, BigInt};
         signing_key (kid) { kid -> Text, secret -> Text, created_us -> BigInt, }
     }
-    diesel::table! {
-        use cirro_models::sql::types::{Text, BigInt};
-        revocation (root) { root -> Text, until_us -> BigInt, }
-    }
 }
-use tables::{revocation, secret_hash, signing_key, user_password};
+use tables::{secret_hash, signing_key, user_password};
 
 fn failed(error: diesel::result::Error) -> Error {
     Error::internal(error)
@@ -82,33 +78,16 @@ pub(crate) fn forget_secrets_of(c: &mut AnyConnection, prefix: &str) -> Result<(
         .map_err(failed)
 }
 
-/// The signing keys, newest first, as (base64 of the private key).
-pub(crate) fn signing_keys(c: &mut AnyConnection) -> Result<Vec<String>> {
-    signing_key::table.order(signing_key::created_us.desc()).select(signing_key::secret).load(c).map_err(failed)
+/// The private half of a key that signs tokens, in base64.
+pub(crate) fn signing_key(c: &mut AnyConnection, kid: &str) -> Result<Option<String>> {
+    signing_key::table.find(kid).select(signing_key::secret).first(c).optional().map_err(failed)
 }
 
-pub(crate) fn add_signing_key(c: &mut AnyConnection, kid: &str, secret: &str) -> Result<()> {
-    let row = (
-        signing_key::kid.eq(kid),
-        signing_key::secret.eq(secret),
-        signing_key::created_us.eq(Timestamp::now().micros()),
-    );
+pub(crate) fn add_signing_key(c: &mut AnyConnection, kid: &str, secret: &str, created: Timestamp) -> Result<()> {
+    let row = (signing_key::kid.eq(kid), signing_key::secret.eq(secret), signing_key::created_us.eq(created.micros()));
     diesel::insert_into(signing_key::table).values(row).execute(c).map(drop).map_err(failed)
 }
 
-/// Ends every token of `root` that was made up to now.
-pub(crate) fn revoke(c: &mut AnyConnection, root: &str, until: Timestamp) -> Result<()> {
-    let row = (revocation::root.eq(root), revocation::until_us.eq(until.micros()));
-    let insert = diesel::insert_into(revocation::table).values(row);
-    let upsert = insert.on_conflict(revocation::root).do_update().set(revocation::until_us.eq(until.micros()));
-    Both(upsert).execute(c).map(drop).map_err(failed)
-}
-
-/// What was revoked since this moment.
-pub(crate) fn revocations(c: &mut AnyConnection, since: Timestamp) -> Result<Vec<(String, i64)>> {
-    revocation::table
-        .filter(revocation::until_us.gt(since.micros()))
-        .select((revocation::root, revocation::until_us))
-        .load(c)
-        .map_err(failed)
+pub(crate) fn forget_signing_key(c: &mut AnyConnection, kid: &str) -> Result<()> {
+    diesel::delete(signing_key::table.find(kid)).execute(c).map(drop).map_err(failed)
 }

@@ -7,7 +7,7 @@ mod site;
 
 use cirro_models::{
     Id, Model,
-    identity::{ApiKey, Grant, Project, User},
+    identity::{ApiKey, Grant, Group, GroupMember, Project, Revocation, TokenKey, User},
     meta::Meta,
     model::Seed,
 };
@@ -63,6 +63,15 @@ async fn who_may_do_what() {
     }
     matrix.model::<ApiKey>("apikey, somebody else's", |n, _| build(Uuid::now_v7(), None, key(n)), key).await;
     matrix.model::<ApiKey>("apikey, one's own", |n, actor| build(Uuid::now_v7(), actor, key(n)), key).await;
+    matrix.model::<Group>("group", |n, _| build(Uuid::now_v7(), None, name(n)), name).await;
+    let one: Group = build(person(1000), None, json!({"name": "team"}));
+    site.identity.own_context().write(move |tx| tx.insert(&one)).await.unwrap();
+    let others = |n: u32| json!({"group_id": person(1000), "user_id": person(n)});
+    matrix.model::<GroupMember>("groupmember", |n, _| build(Uuid::now_v7(), None, others(n)), others).await;
+    let revoked = |n: u32| json!({"subject": format!("user:{}", person(n))});
+    matrix.model::<Revocation>("revocation", |n, _| build(Uuid::now_v7(), None, revoked(n)), revoked).await;
+    let none = |_: u32| json!({});
+    matrix.model::<TokenKey>("tokenkey", |n, _| build(Uuid::now_v7(), None, none(n)), none).await;
     insta::assert_snapshot!(matrix.text);
 }
 

@@ -8,7 +8,7 @@ mod site;
 use cirro_server::testkit::{
     Backend, Own, assert_document, document, document_faults, probe_as_stranger, probe_without_token,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use site::Site;
 
 /// The operations that may be called without a token. No line may be added for an operation that reads or changes what
@@ -39,12 +39,38 @@ async fn no_operation_shows_or_changes_what_is_another_projects() {
     let ann = site.person("ann", "admin", "default").await;
     let home = site.project_id("default").await;
     let (key, _) = site.key(&ann.login, "ci", "member", &home).await;
-    let own = Own::from([("user", ann.id.clone()), ("project", home), ("grant", ann.grant.clone()), ("apikey", key)]);
+    let operator = site.operator().await;
+    let revoked = json!({"subject": format!("token:{}", uuid::Uuid::now_v7())});
+    let revoked = site::id(&site.call(&operator, "POST", "revocation", revoked).await.good());
+    let group = site::id(&site.call(&operator, "POST", "group", json!({"name": "team"})).await.good());
+    let member = json!({"group_id": group, "user_id": ann.id});
+    let member = site::id(&site.call(&operator, "POST", "groupmember", member).await.good());
+    let own = Own::from([
+        ("user", ann.id.clone()),
+        ("project", home),
+        ("grant", ann.grant.clone()),
+        ("apikey", key),
+        ("revocation", revoked),
+        ("group", group),
+        ("groupmember", member),
+    ]);
     let before = everything(&site).await;
     let mallory = site.person("mallory", "admin", "other").await;
     let with_mallory = everything(&site).await;
     // these name nothing that could be somebody else's
-    let left_out = ["create_token", "delete_token", "jwks", "me_user"];
+    let left_out = [
+        "list_group",
+        "get_group",
+        "batch_group",
+        "list_tokenkey",
+        "get_tokenkey",
+        "batch_tokenkey",
+        "create_token",
+        "delete_token",
+        "delete_this_token",
+        "jwks",
+        "me_user",
+    ];
     let document = document(&site.identity);
     let tried = probe_as_stranger(&site.server, &document, &mallory.login.token, &own, &left_out).await;
     assert!(tried > 20, "only {tried} operations were tried");
@@ -58,7 +84,7 @@ async fn no_operation_shows_or_changes_what_is_another_projects() {
 /// Every row that an operator can list.
 async fn everything(site: &Site) -> Vec<Value> {
     let (operator, mut all) = (site.operator().await, Vec::new());
-    for path in ["user", "project", "grant", "apikey"] {
+    for path in ["user", "project", "grant", "group", "groupmember", "apikey", "revocation", "tokenkey"] {
         let listed = site.call(&operator, "GET", &format!("{path}?limit=1000"), Value::Null).await.good();
         all.extend(listed["items"].as_array().unwrap().clone());
     }

@@ -109,7 +109,7 @@ fn json_body(value: &impl Serialize) -> Result<Option<Bytes>> {
 }
 
 /// `?key=value…` of the fields that are set.
-fn query(parts: &[Value]) -> String {
+pub fn query(parts: &[Value]) -> String {
     let mut text = String::new();
     for (key, value) in parts.iter().filter_map(Value::as_object).flatten() {
         let value = match value {

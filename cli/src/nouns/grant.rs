@@ -21,7 +21,10 @@ impl Noun for Grant {
     const WORD: &'static str = "grant";
     const NAME: Option<fn(&Self) -> &Name> = None;
     const COLUMNS: &'static [Column<Self>] = &[
-        Column("USER", |grant, names| names.name(grant.user_id.uuid())),
+        Column("WHO", |grant, names| {
+            let group = grant.group_id.map(|id| format!("group {}", names.name(id.uuid())));
+            group.unwrap_or_else(|| names.maybe(grant.user_id.map(cirro_models::Id::uuid)))
+        }),
         Column("ROLE", |grant, _| grant.role.to_string()),
         Column("WHERE", |grant, names| grant.project_id.map_or_else(|| "the site".into(), |id| names.name(id.uuid()))),
         Column("ID", |grant, _| grant.id.to_string()),
@@ -34,7 +37,7 @@ pub(crate) enum Verb {
     List(List<Narrow>),
     /// Show a grant
     Show(Show),
-    /// Give somebody a role: in your project, in another, or on the site
+    /// Give somebody, or a group, a role: in your project, in another, or on the site
     Create(Create<New>),
     /// Take roles away; what was derived from them ends at once
     Delete(Delete),
@@ -45,6 +48,9 @@ pub(crate) struct Narrow {
     /// Only those of this user
     #[arg(long, value_name = "NAME|ID")]
     user: Option<String>,
+    /// Only those of this group
+    #[arg(long, value_name = "NAME|ID")]
+    group: Option<String>,
     /// Only those in this project
     #[arg(long = "in", value_name = "PROJECT")]
     within: Option<String>,
@@ -58,6 +64,7 @@ impl Request<GrantFilter> for Narrow {
     async fn read(self, site: &Site) -> Result<GrantFilter, Failure> {
         Ok(GrantFilter {
             user_id: resolve::maybe(site, self.user.as_ref()).await?,
+            group_id: resolve::maybe(site, self.group.as_ref()).await?,
             project_id: resolve::maybe(site, self.within.as_ref()).await?,
             role: self.role,
             label: self.label.label,
@@ -68,8 +75,11 @@ impl Request<GrantFilter> for Narrow {
 #[derive(Debug, Args)]
 pub(crate) struct New {
     /// Who gets the role
-    #[arg(long, value_name = "NAME|ID")]
-    user: String,
+    #[arg(long, value_name = "NAME|ID", required_unless_present = "group")]
+    user: Option<String>,
+    /// The group whose members get the role
+    #[arg(long, value_name = "NAME|ID", conflicts_with = "user")]
+    group: Option<String>,
     /// viewer reads; member also creates, changes and deletes; admin also grants; operator runs the site
     #[arg(long, value_name = "viewer|member|admin|operator")]
     role: Role,
@@ -85,8 +95,9 @@ pub(crate) struct New {
 impl Request<NewGrant> for New {
     async fn read(self, site: &Site) -> Result<NewGrant, Failure> {
         let project_id = if self.site { None } else { Some(project(site, self.within.as_ref()).await?) };
-        let user_id = resolve::id(site, &self.user).await?;
-        Ok(NewGrant { user_id, project_id, role: self.role, labels: self.labels.read() })
+        let user_id = resolve::maybe(site, self.user.as_ref()).await?;
+        let group_id = resolve::maybe(site, self.group.as_ref()).await?;
+        Ok(NewGrant { user_id, group_id, project_id, role: self.role, labels: self.labels.read() })
     }
 }
 

@@ -1,9 +1,11 @@
 //! One file for each noun: what its arguments mean, and which columns its list has.
 
 pub(crate) mod attachment;
+pub(crate) mod audit;
 pub(crate) mod console;
 pub(crate) mod flavor;
 pub(crate) mod grant;
+pub(crate) mod group;
 pub(crate) mod image;
 pub(crate) mod instance;
 pub(crate) mod key;

@@ -58,6 +58,10 @@ impl Site {
         for service in self.all() {
             tokio::spawn(service.clone().tend());
         }
+        let (identity, verifier) = (self.identity.clone(), self.verifier.clone());
+        tokio::spawn(async move { cirro_server::token::follow(verifier, || identity.own_context()).await });
+        let identity = self.identity.clone();
+        tokio::spawn(async move { cirro_identity::tasks::run(move || identity.own_context()).await });
         let compute = self.compute.clone();
         tokio::spawn(async move { cirro_compute::tasks::run(move || compute.own_context()).await });
         let storage = self.storage.clone();

@@ -1,13 +1,12 @@
 //! Keys for scripts: the secret is told once and kept as a hash.
 
-use crate::{password, records, signer::Signer};
+use crate::{password, records, rights::present_rights, signer::Signer};
 use async_trait::async_trait;
 use cirro_models::{
     Context, Created, Deleted, Error, Generation, Principal, Result, Timestamp,
     identity::{
-        ApiKey, Grant, Project,
+        ApiKey, Project,
         api_key::{ApiKeyPatch, NewApiKey},
-        grant::GrantFilter,
     },
 };
 use cirro_server::{Controller, OwnerContext};
@@ -35,13 +34,8 @@ impl Controller<ApiKey> for ApiKeys {
             if is_operator && tx.find::<Project>(draft.project_id)?.is_none() {
                 return Err(Error::invalid("project_id", "there is no such project: see `cirro project list`"));
             }
-            let own = GrantFilter {
-                user_id: Some(draft.user_id),
-                project_id: Some(draft.project_id),
-                ..GrantFilter::default()
-            };
-            let held = tx.list::<Grant>(&own, 100)?.iter().map(|grant| grant.role.rank()).max().unwrap_or(0);
-            if held < draft.role.rank() && !is_operator {
+            let held = present_rights(tx.connection(), draft.user_id)?.highest(draft.project_id);
+            if held.is_none_or(|held| held.rank() < draft.role.rank()) && !is_operator {
                 return Err(Error::forbidden(format!(
                     "a key can't do more than you: you do not have the role {} there",
                     draft.role
@@ -68,15 +62,16 @@ impl Controller<ApiKey> for ApiKeys {
 
     async fn delete(&self, ctx: &Context, current: ApiKey) -> Result<Deleted<ApiKey>> {
         ctx.require_unscoped()?;
-        let root = Principal::ApiKey(current.id, current.user_id).to_string();
-        let revoked = root.clone();
-        ctx.write(move |tx| {
-            records::forget_secret(tx.connection(), &format!("key:{}", current.id))?;
-            Signer::revoke(tx, &root)?;
-            tx.remove(&current)
-        })
-        .await?;
-        ctx.stores().part::<Signer>()?.revoked(&revoked);
+        let (signer, root) = (ctx.stores().part::<Signer>()?, Principal::ApiKey(current.id, current.user_id));
+        let (kept, ended) = (signer.clone(), [root.to_string()].into());
+        let ended = ctx
+            .write(move |tx| {
+                records::forget_secret(tx.connection(), &format!("key:{}", current.id))?;
+                let ended = kept.revoke(tx, &ended)?;
+                tx.remove(&current).map(|()| ended)
+            })
+            .await?;
+        signer.revoked(&ended);
         Ok(Deleted::Gone)
     }
 }

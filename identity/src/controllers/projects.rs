@@ -1,6 +1,10 @@
 //! Tenants: one that still owns something stays.
 
-use crate::{controllers::MANY, records, signer::Signer};
+use crate::{
+    controllers::{MANY, grants::holders},
+    records,
+    signer::Signer,
+};
 use async_trait::async_trait;
 use cirro_models::{
     Context, Deleted, Error, Page, Principal, Result, Verbs,
@@ -32,12 +36,14 @@ impl Controller<Project> for Projects {
         if let Some((what, _)) = left.iter().find(|(_, count)| *count > 0) {
             return Err(Error::conflict(format!("project {} still has {what}: delete them first", current.name)));
         }
+        let signer = ctx.stores().part::<Signer>()?;
+        let kept = signer.clone();
         let ended = ctx
             .write(move |tx| {
                 // what was derived from a role here ends with it, as when the grant alone is removed
                 let mut roots = BTreeSet::new();
                 for grant in tx.list::<Grant>(&GrantFilter { project_id: own, ..GrantFilter::default() }, MANY)? {
-                    roots.insert(Principal::User(grant.user_id).to_string());
+                    roots.extend(holders(tx, &grant)?);
                     tx.remove(&grant)?;
                 }
                 for key in tx.list::<ApiKey>(&ApiKeyFilter { project_id: own, ..ApiKeyFilter::default() }, MANY)? {
@@ -45,14 +51,11 @@ impl Controller<Project> for Projects {
                     records::forget_secret(tx.connection(), &format!("key:{}", key.id))?;
                     tx.remove(&key)?;
                 }
-                roots.iter().try_for_each(|root| Signer::revoke(tx, root))?;
-                tx.remove(&current).map(|()| roots)
+                let ended = kept.revoke(tx, &roots)?;
+                tx.remove(&current).map(|()| ended)
             })
             .await?;
-        let signer = ctx.stores().part::<Signer>()?;
-        for root in &ended {
-            signer.revoked(root);
-        }
+        signer.revoked(&ended);
         Ok(Deleted::Gone)
     }
 }

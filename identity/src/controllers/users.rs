@@ -1,7 +1,7 @@
 //! People: their passwords are hashed and kept apart; what they hold ends with them.
 
 use crate::{
-    controllers::{MANY, require_other_operator},
+    controllers::{MANY, groups::GROUPS, keep_an_operator},
     password, records,
     signer::Signer,
 };
@@ -9,13 +9,14 @@ use async_trait::async_trait;
 use cirro_models::{
     Context, Created, Deleted, Error, Generation, Model, Principal, Result,
     identity::{
-        ApiKey, Grant, User,
+        ApiKey, Grant, GroupMember, User,
         api_key::ApiKeyFilter,
         grant::GrantFilter,
+        group_member::GroupMemberFilter,
         user::{NewUser, UserPatch},
     },
 };
-use cirro_server::{Controller, OwnerContext};
+use cirro_server::{Controller, OwnerContext, Tx};
 
 pub(crate) struct Users;
 
@@ -27,7 +28,7 @@ impl Controller<User> for Users {
             Some(password) => Some(password::hash(password).await?),
             None => None,
         };
-        let write = move |tx: &mut cirro_server::Tx<'_>| {
+        let write = move |tx: &mut Tx<'_>| {
             if let Some(hash) = &hash {
                 records::set_password(tx.connection(), draft.id, hash)?;
             }
@@ -54,64 +55,62 @@ impl Controller<User> for Users {
         };
         let disables = patch.enabled == Some(false);
         let ends = disables || hash.is_some();
-        let (id, root) = (current.id, Principal::User(current.id).to_string());
-        let revoked = root.clone();
-        let user = ctx
-            .write(move |tx| {
-                if disables {
-                    require_other_operator(tx, id)?;
+        let (id, signer) = (current.id, ctx.stores().part::<Signer>()?);
+        let (kept, root) = (signer.clone(), [Principal::User(id).to_string()].into());
+        let change = move |tx: &mut Tx<'_>| {
+            if let Some(hash) = &hash {
+                let stored = tx.get::<User>(id)?.meta.version;
+                if version.is_some_and(|version| version != stored) {
+                    let kind = User::PATH.to_owned();
+                    return Err(Error::Stale { kind, id: id.to_string(), version: stored.get() });
                 }
-                if let Some(hash) = &hash {
-                    let stored = tx.get::<User>(id)?.meta.version;
-                    if version.is_some_and(|version| version != stored) {
-                        return Err(Error::Stale {
-                            kind: User::PATH.to_owned(),
-                            id: id.to_string(),
-                            version: stored.get(),
-                        });
-                    }
-                    records::set_password(tx.connection(), id, hash)?;
+                records::set_password(tx.connection(), id, hash)?;
+            }
+            let mut ended = Vec::new();
+            if ends {
+                records::forget_secrets_of(tx.connection(), &format!("refresh:{id}:"))?;
+                ended = kept.revoke(tx, &root)?;
+            }
+            let user = tx.patch_then(id, patch.clone(), version, |user, applied| {
+                // a new password is a visible change, though no field shows it
+                if hash.is_some() && !applied.changed {
+                    user.meta.touch();
                 }
-                if ends {
-                    records::forget_secrets_of(tx.connection(), &format!("refresh:{id}:"))?;
-                    Signer::revoke(tx, &root)?;
-                }
-                tx.patch_then(id, patch.clone(), version, |user, applied| {
-                    // a new password is a visible change, though no field shows it
-                    if hash.is_some() && !applied.changed {
-                        user.meta.touch();
-                    }
-                    Ok(())
-                })
-            })
-            .await?;
-        if ends {
-            ctx.stores().part::<Signer>()?.revoked(&revoked);
-        }
+                Ok(())
+            })?;
+            Ok((user, ended))
+        };
+        let guarded = move |tx: &mut Tx<'_>| if disables { keep_an_operator(tx, &change) } else { change(tx) };
+        let (user, ended) = ctx.write(guarded).await?;
+        signer.revoked(&ended);
         Ok(user)
     }
 
     async fn delete(&self, ctx: &Context, current: User) -> Result<Deleted<User>> {
         ctx.require_unscoped()?;
-        let root = Principal::User(current.id).to_string();
-        let revoked = root.clone();
-        ctx.write(move |tx| {
-            let id = current.id;
-            require_other_operator(tx, id)?;
-            for grant in tx.list::<Grant>(&GrantFilter { user_id: Some(id), ..GrantFilter::default() }, MANY)? {
-                tx.remove(&grant)?;
-            }
-            for key in tx.list::<ApiKey>(&ApiKeyFilter { user_id: Some(id), ..ApiKeyFilter::default() }, MANY)? {
-                records::forget_secret(tx.connection(), &format!("key:{}", key.id))?;
-                tx.remove(&key)?;
-            }
-            records::forget_password(tx.connection(), id)?;
-            records::forget_secrets_of(tx.connection(), &format!("refresh:{id}:"))?;
-            Signer::revoke(tx, &root)?;
-            tx.remove(&current)
-        })
-        .await?;
-        ctx.stores().part::<Signer>()?.revoked(&revoked);
+        let signer = ctx.stores().part::<Signer>()?;
+        let (kept, root) = (signer.clone(), [Principal::User(current.id).to_string()].into());
+        let id = current.id;
+        let delete = move |tx: &mut Tx<'_>| {
+            keep_an_operator(tx, |tx| {
+                for grant in tx.list::<Grant>(&GrantFilter { user_id: Some(id), ..GrantFilter::default() }, MANY)? {
+                    tx.remove(&grant)?;
+                }
+                let own = GroupMemberFilter { user_id: Some(id), ..GroupMemberFilter::default() };
+                for member in tx.list::<GroupMember>(&own, GROUPS)? {
+                    tx.remove(&member)?;
+                }
+                for key in tx.list::<ApiKey>(&ApiKeyFilter { user_id: Some(id), ..ApiKeyFilter::default() }, MANY)? {
+                    records::forget_secret(tx.connection(), &format!("key:{}", key.id))?;
+                    tx.remove(&key)?;
+                }
+                records::forget_password(tx.connection(), id)?;
+                records::forget_secrets_of(tx.connection(), &format!("refresh:{id}:"))?;
+                let ended = kept.revoke(tx, &root)?;
+                tx.remove(&current).map(|()| ended)
+            })
+        };
+        signer.revoked(&ctx.write(delete).await?);
         Ok(Deleted::Gone)
     }
 }

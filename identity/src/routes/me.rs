@@ -1,9 +1,10 @@
 //! `GET /identity/v1/user/me`: who the caller is, and where they may do what.
 
+use crate::rights::present_rights;
 use actix_web::{HttpResponse, web};
 use cirro_models::{
     Error, Result,
-    identity::{Grant, Project, User, grant::GrantFilter},
+    identity::{Grant, Project, User},
 };
 use cirro_server::{
     OwnerContext,
@@ -31,7 +32,7 @@ pub(crate) struct Me {
     role: Option<cirro_models::Role>,
     /// Whether the token carries the site's Operator role.
     operator: bool,
-    /// Everything that the person was granted.
+    /// Everything that the person was granted, themselves or in a group.
     grants: Vec<Grant>,
 }
 
@@ -50,19 +51,13 @@ async fn read(caller: &Caller) -> Result<Me> {
     let (user, project, grants) = caller
         .database()?
         .read(move |c| {
-            use cirro_models::{Reach, sql::Table};
+            use cirro_models::sql::Table;
             let found = |error| Error::internal(error);
             let user_row =
                 user.map(|id| User::select(c, &[id])).transpose().map_err(found)?.and_then(|mut rows| rows.pop());
             let project =
                 project.map(|id| Project::select(c, &[id])).transpose().map_err(found)?.and_then(|mut rows| rows.pop());
-            let filter = GrantFilter { user_id: user, ..GrantFilter::default() };
-            let grants = match user {
-                Some(_) => {
-                    Grant::page(c, &filter, &Reach::All, None, super::super::controllers::MANY).map_err(found)?
-                }
-                None => Vec::new(),
-            };
+            let grants = user.map(|user| present_rights(c, user)).transpose()?.map_or_else(Vec::new, |rights| rights.0);
             Ok((user_row, project, grants))
         })
         .await?;

@@ -3,11 +3,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed step fails the test")]
 
 mod api_keys;
+mod audit;
 mod bad_input;
+mod elsewhere;
 mod first_start;
 mod grants;
+mod groups;
+mod keys;
 mod login;
 mod projects;
+mod revocations;
 mod secrets;
 mod site;
 mod tokens;

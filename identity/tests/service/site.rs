@@ -36,6 +36,7 @@ pub(crate) struct Site {
     pub(crate) images: Running,
     pub(crate) admin: FirstAdmin,
     pub(crate) databases: [Scratch; 4],
+    pub(crate) verifier: Arc<Verifier>,
 }
 
 /// Somebody who has logged in, with everything that the login told.
@@ -82,7 +83,7 @@ impl Site {
         actors.verifier = verifier.clone();
         let server = Server::start(vec![identity.clone()], &actors).await;
         let admin = FirstAdmin::generate().unwrap();
-        Self { server, identity, compute, storage, images, admin, databases }
+        Self { server, identity, compute, storage, images, admin, databases, verifier }
     }
 
     /// Asks for a token with a name and a secret.

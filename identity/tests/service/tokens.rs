@@ -72,6 +72,7 @@ struct Kept {
 
 /// The site's own signing key, as only its database has it.
 async fn own_key(site: &Site) -> SigningKey {
+    // the only one of a new site
     let read = |c: &mut _| Ok(sql_query("SELECT secret FROM signing_key").get_result::<Kept>(c).unwrap().secret);
     let kept = site.databases[0].database.read(read).await.unwrap();
     SigningKey::from_bytes(&base64::engine::general_purpose::STANDARD.decode(kept).unwrap()).unwrap()

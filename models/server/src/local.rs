@@ -98,21 +98,38 @@ impl<M: Table> Local<M> {
         run: impl FnOnce(Context) -> F + Send,
     ) -> Result<T> {
         let note = Arc::new(note);
-        if let Some(recorded) = self.recorded(&note).await? {
-            self.may_still(ctx, &recorded, &note).await?;
-            return replay(&recorded, &note);
+        let outcome = self.once_only(ctx, &note, replay, run).await;
+        self.noted(ctx, note, outcome).await
+    }
+    async fn once_only<T, F: Future<Output = Result<T>> + Send>(
+        &self,
+        ctx: &Context,
+        note: &Arc<RequestNote>,
+        replay: impl Fn(&Recorded, &RequestNote) -> Result<T> + Send,
+        run: impl FnOnce(Context) -> F + Send,
+    ) -> Result<T> {
+        if let Some(recorded) = self.recorded(note).await? {
+            self.may_still(ctx, &recorded, note).await?;
+            return replay(&recorded, note);
         }
         match run(ctx.clone().answering(note.clone())).await {
             // a racing request with the same key may have won, and be the reason; then its answer is ours
-            Err(error) if note.has_key() => match self.recorded(&note).await? {
+            Err(error) if note.has_key() => match self.recorded(note).await? {
                 Some(recorded) => {
-                    self.may_still(ctx, &recorded, &note).await?;
-                    replay(&recorded, &note)
+                    self.may_still(ctx, &recorded, note).await?;
+                    replay(&recorded, note)
                 }
                 None => Err(error),
             },
             outcome => outcome,
         }
+    }
+    /// Notes an outcome that is a refusal: who tries what they may not is to be found too.
+    async fn noted<T>(&self, ctx: &Context, note: Arc<RequestNote>, outcome: Result<T>) -> Result<T> {
+        if matches!(outcome, Err(Error::Forbidden { .. })) {
+            self.database.note_refusal(ctx.subject(), note).await;
+        }
+        outcome
     }
     /// Whether the caller may do now what was done then: rights may have been taken away since. A row that has gone
     /// meanwhile is judged as it was.
@@ -234,8 +251,11 @@ impl<M: Table> Store<M> for Local<M> {
     async fn create(&self, ctx: &Context, new: M::New) -> Result<Created<M>> {
         Self::admit(ctx)?;
         M::check_new(&new)?;
-        let draft = Self::draft(ctx, new.clone())?;
         let note = Self::note(ctx, "create", "", &new)?;
+        let draft = match Self::draft(ctx, new.clone()) {
+            Ok(draft) => draft,
+            refused => return self.noted(ctx, Arc::new(note), refused.map(Created::from)).await,
+        };
         let run = |ctx: Context| async move { self.controller.create(&ctx, draft, new).await };
         self.once(ctx, note, replay_created, run).await
     }

@@ -2,13 +2,21 @@
 
 pub mod api_key;
 pub mod grant;
+pub mod group;
+pub mod group_member;
 pub mod project;
+pub mod revocation;
 pub mod secret;
 pub mod token;
+pub mod token_key;
 pub mod user;
 
 pub use api_key::ApiKey;
 pub use grant::Grant;
+pub use group::Group;
+pub use group_member::GroupMember;
 pub use project::Project;
+pub use revocation::Revocation;
 pub use secret::Secret;
+pub use token_key::TokenKey;
 pub use user::User;

@@ -4,6 +4,7 @@
 //! that are waiting into one durable commit; on PostgreSQL they run on the same threads as reads, each in a transaction
 //! of its own that is repeated when it lost a race.
 
+mod audit;
 mod feed;
 mod migrate;
 mod notify;
@@ -28,6 +29,7 @@ use crate::{
 use cirro_models::{Error, Result, Subject, feed::Position, sql::AnyConnection};
 use std::{fs::File, sync::Arc};
 
+pub(crate) use audit::list as audit;
 #[cfg(feature = "testkit")]
 pub(crate) use open::{begin_openssl, postgres};
 pub(crate) use request::Recorded;
@@ -44,6 +46,9 @@ struct Inner {
     caches: Arc<Caches>,
     _lock: Option<File>,
 }
+
+/// What a refusal is noted with: the status that its caller was answered.
+const REFUSED: i64 = 403;
 
 /// How many connections read at once.
 const READERS: usize = 4;
@@ -97,6 +102,13 @@ impl Database {
         } else {
             let feed = self.0.feed.clone();
             self.0.readers.run(move |c| writer::in_transaction(c, &by, note.as_deref(), &feed, change)).await
+        }
+    }
+    /// Notes a request that was refused for want of a right. One that can't be noted is refused all the same.
+    pub(crate) async fn note_refusal(&self, by: &Subject, note: Arc<RequestNote>) {
+        let record = move |tx: &mut Tx<'_>| note.record(tx.connection(), None, None, REFUSED, None).map(drop);
+        if let Err(error) = self.write(by, None, record).await {
+            tracing::error!(error = &error as &dyn std::error::Error, "a refused request can't be noted");
         }
     }
     /// Tells the database of a position that a reader holds: one that has not been written yet proves that the database

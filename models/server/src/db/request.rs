@@ -7,8 +7,10 @@ use cirro_models::{
     sql::{AnyConnection, GuidValue},
 };
 use diesel::{
+    dsl::sql,
     prelude::*,
     result::{DatabaseErrorKind, Error as DieselError},
+    sql_types::BigInt,
 };
 use openssl::sha::Sha256;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,6 +25,8 @@ pub struct RequestNote {
     operation: &'static str,
     model: &'static str,
     request_id: String,
+    /// The row that it is about, if that has an id already.
+    target: Option<Uuid>,
     key_hash: Option<[u8; 32]>,
     body_hash: [u8; 32],
     /// Seals what is told once, so that only who knows the key can have it replayed.
@@ -35,6 +39,11 @@ pub(crate) struct Recorded {
     pub(crate) status: i64,
     pub(crate) answer: Option<String>,
 }
+
+/// The database's own clock, read when the transaction has its number: who has seen all lower numbers end has seen all
+/// earlier moments.
+const PG_MOMENT: &str = "(CASE WHEN pg_current_xact_id() IS NOT NULL \
+     THEN (extract(epoch FROM clock_timestamp()) * 1000000)::bigint END)";
 
 fn hash(parts: &[&[u8]]) -> [u8; 32] {
     let mut hasher = Sha256::new();
@@ -72,10 +81,28 @@ impl RequestNote {
             operation,
             model,
             request_id: ctx.request_id().to_owned(),
+            target: target.split([' ', ':', '/']).find_map(|part| part.parse().ok()),
             key_hash,
             // hashed with the key, which is kept nowhere: a body may hold a password that is easily guessed
             body_hash: key.map_or([0; 32], |key| hash(&[b"body", key.as_bytes(), body])),
             seal: key.map(|key| hash(&[b"seal", key.as_bytes()])),
+            recorded: AtomicBool::new(false),
+        }
+    }
+    /// The note of a request of somebody who proves only in it who they are, and whose name is told with
+    /// [`Tx::note_as`](crate::Tx::note_as).
+    pub fn of_stranger(request_id: String, operation: &'static str, model: &'static str) -> Self {
+        Self {
+            id: Uuid::now_v7(),
+            principal: String::new(),
+            project: None,
+            operation,
+            model,
+            request_id,
+            target: None,
+            key_hash: None,
+            body_hash: [0; 32],
+            seal: None,
             recorded: AtomicBool::new(false),
         }
     }
@@ -111,10 +138,12 @@ impl RequestNote {
     pub(crate) fn record(
         &self,
         c: &mut AnyConnection,
+        by: Option<&str>,
         subject: Option<Uuid>,
         status: i64,
         answer: Option<String>,
     ) -> Result<bool> {
+        let subject = subject.or(self.target);
         let key_hash = self.key_hash.filter(|_| answer.is_some()).map(|key| key.to_vec());
         if self.recorded.load(Ordering::Acquire) {
             if answer.is_none() {
@@ -130,11 +159,15 @@ impl RequestNote {
                 .execute(c);
             return first(completed);
         }
+        let moment = match c {
+            AnyConnection::Sqlite(_) => Timestamp::now().micros().to_string(),
+            AnyConnection::Pg(_) => PG_MOMENT.to_owned(),
+        };
         let inserted = diesel::insert_into(request::table)
             .values((
                 request::id.eq(GuidValue(self.id)),
-                request::at.eq(Timestamp::now().micros()),
-                request::principal.eq(&self.principal),
+                request::at.eq(sql::<BigInt>(&moment)),
+                request::principal.eq(by.unwrap_or(&self.principal)),
                 request::project_id.eq(self.project.map(|id| GuidValue(id.uuid()))),
                 request::operation.eq(self.operation),
                 request::model.eq(self.model),

@@ -6,7 +6,7 @@ use crate::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use cirro_models::{
-    Error, Generation, Id, Model, Reach, Result, Timestamp,
+    Error, Generation, Id, Model, Principal, Reach, Result, Timestamp,
     feed::ChangeKind,
     identity::Secret,
     meta::check_labels,
@@ -31,6 +31,8 @@ pub struct Tx<'c> {
     pub(crate) duplicate: bool,
     /// The database has refused a statement: PostgreSQL takes no other one after it.
     failed: bool,
+    /// Who the request turned out to be from.
+    noted_as: Option<String>,
     /// The rows that were written, which caches must not tell any longer.
     pub(crate) written: Vec<Written>,
 }
@@ -46,6 +48,7 @@ impl<'c> Tx<'c> {
             lost_race: false,
             duplicate: false,
             failed: false,
+            noted_as: None,
             written: Vec::new(),
         }
     }
@@ -63,6 +66,10 @@ impl<'c> Tx<'c> {
             self.failed = true;
             refuse(error)
         })
+    }
+    /// Notes the request in the name of who has just proven to be this, though it may write no row.
+    pub fn note_as(&mut self, principal: &Principal) {
+        self.noted_as = Some(principal.to_string());
     }
     /// Who writes, as in `created_by`.
     pub fn by(&self) -> &str {
@@ -235,7 +242,7 @@ impl<'c> Tx<'c> {
             return Err(Error::internal("a change went on after the database had refused a statement of it"));
         }
         let Some(note) = self.note else { return Ok(()) };
-        if self.written.is_empty() && self.answer.is_none() {
+        if self.written.is_empty() && self.answer.is_none() && self.noted_as.is_none() {
             return Ok(());
         }
         let (subject, status, answer) =
@@ -248,7 +255,7 @@ impl<'c> Tx<'c> {
             kept.insert("sealed".to_owned(), seal_once(&seal, &self.once)?.into());
         }
         let kept = (!kept.is_empty()).then(|| Value::Object(kept).to_string());
-        if !note.record(self.connection, subject, status, kept)? {
+        if !note.record(self.connection, self.noted_as.as_deref(), subject, status, kept)? {
             self.duplicate = true;
             return Err(Error::conflict("a request with the same Idempotency-Key is being answered"));
         }

@@ -6,6 +6,10 @@ use crate::{
 };
 use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header::HeaderMap, web::Data};
 use cirro_models::{Context, Error, Result, Stores, Subject, identity::Secret};
+use futures_util::{
+    FutureExt,
+    future::{Either, LocalBoxFuture},
+};
 use std::{
     future::{Ready, ready},
     ops::Deref,
@@ -38,17 +42,38 @@ impl Deref for Caller {
 
 impl FromRequest for Caller {
     type Error = Failure;
-    type Future = Ready<Result<Self, Failure>>;
+    type Future = Either<Ready<Result<Self, Failure>>, LocalBoxFuture<'static, Result<Self, Failure>>>;
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(read(request).map(Caller).map_err(|error| Failure::of(request, error)))
+        match read(request) {
+            Ok(ctx) => Either::Left(ready(Ok(Self(ctx)))),
+            // only a stranger waits
+            Err(error @ Error::Unauthenticated { .. }) => Either::Right(again(request.clone(), error).boxed_local()),
+            Err(error) => Either::Left(ready(Err(Failure::of(request, error)))),
+        }
     }
 }
 
+/// Another try for a token of a key that was not known: a new one may be in use already.
+async fn again(request: HttpRequest, error: Error) -> Result<Caller, Failure> {
+    let outcome = match (shared(&request), bearer(request.headers())) {
+        (Ok(shared), Ok(token)) if shared.verifier.learn_key_of(token).await => read(&request),
+        _ => Err(error),
+    };
+    outcome.map(Caller).map_err(|error| Failure::of(&request, error))
+}
+
+fn shared(request: &HttpRequest) -> Result<&Data<Shared>> {
+    request.app_data::<Data<Shared>>().ok_or_else(|| Error::internal("a route without its service"))
+}
+
 fn read(request: &HttpRequest) -> Result<Context> {
-    let shared = request.app_data::<Data<Shared>>().ok_or_else(|| Error::internal("a route without its service"))?;
+    let shared = shared(request)?;
     let headers = request.headers();
     let token = bearer(headers)?;
     let subject: Subject = shared.verifier.verify(token)?;
+    if changes(request) {
+        shared.verifier.require_fresh()?;
+    }
     let id = request_id(headers).unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
     let mut ctx = Context::verified(shared.stores.clone(), subject, Some(Secret::new(token)), id);
     if let Some(timeout) = text(headers, TIMEOUT_HEADER) {
@@ -61,6 +86,11 @@ fn read(request: &HttpRequest) -> Result<Context> {
         ctx = ctx.keyed(key.ok_or_else(|| malformed("Idempotency-Key", "1 to 255 ASCII characters"))?);
     }
     Ok(ctx)
+}
+
+/// Whether a request may change something: all but those that HTTP calls safe, and the reading of many rows at once.
+fn changes(request: &HttpRequest) -> bool {
+    !request.method().is_safe() && !request.path().ends_with("/batch")
 }
 
 fn malformed(header: &str, wanted: &str) -> Error {
@@ -79,7 +109,7 @@ fn bearer(headers: &HeaderMap) -> Result<&str> {
 }
 
 /// The caller's request id, if it is a plain one.
-pub(crate) fn request_id(headers: &HeaderMap) -> Option<String> {
+pub fn request_id(headers: &HeaderMap) -> Option<String> {
     let plain =
         |id: &&str| (1..=64).contains(&id.len()) && id.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
     text(headers, "x-request-id").filter(plain).map(ToOwned::to_owned)

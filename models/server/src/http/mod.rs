@@ -1,5 +1,7 @@
 //! HTTP: the only part of the server side that knows methods, statuses and headers.
 
+mod address;
+mod audit;
 mod body;
 mod caller;
 mod change;
@@ -9,8 +11,9 @@ mod problem;
 mod rendered;
 mod resource;
 
+pub use address::{ClientAddress, client_address};
 pub use body::{json, query};
-pub use caller::{Caller, Shared};
+pub use caller::{Caller, Shared, request_id};
 pub use docs::docs;
 pub use openapi::{document, operation};
 pub use problem::{Failure, no_such_route};
@@ -43,6 +46,7 @@ pub(crate) fn configure(running: Running, verifier: Arc<Verifier>) -> impl Fn(&m
             .app_data(web::PayloadConfig::new(MAX_BODY))
             .route("/openapi.json", web::get().to(move || openapi::serve(document.clone())))
             .configure(|config| change::routes(config, &owner))
+            .configure(|config| audit::routes(config, &owner))
             .configure(|config| owner.routes.iter().for_each(|routes| routes(config)))
             .configure(|config| owner.models.iter().for_each(|model| model.routes(config)))
             .default_service(web::to(no_such_route));

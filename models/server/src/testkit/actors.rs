@@ -52,10 +52,14 @@ impl Actors {
         crate::db::begin_openssl();
         let key = SigningKey::generate().expect("no key can be made");
         let verifier = Verifier::default();
-        let jwk = key.jwk().expect("the key has a public half");
-        verifier.trust(&Jwks { keys: vec![jwk] }).expect("the key can be trusted");
         let (project, elsewhere) = (Id::from_uuid(uuid(1)), Id::from_uuid(uuid(2)));
-        Self { key, verifier: Arc::new(verifier), project, elsewhere }
+        let actors = Self { key, verifier: Arc::new(verifier), project, elsewhere };
+        actors.verifier.trust(&actors.jwks()).expect("the key can be trusted");
+        actors
+    }
+    /// The public key of their tokens, for another verifier.
+    pub fn jwks(&self) -> Jwks {
+        Jwks { keys: vec![self.key.jwk().expect("the key has a public half")] }
     }
     /// Runs the site; works in the project too.
     pub fn operator(&self) -> Actor {

@@ -1,0 +1,2 @@
+DROP TABLE revocation;
+CREATE TABLE revocation (root text PRIMARY KEY NOT NULL, until_us bigint NOT NULL);
