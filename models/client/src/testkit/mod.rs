@@ -1,0 +1,45 @@
+//! What the layers' tests stand on: requests, a peer without a network, and the log.
+
+mod log;
+mod peer;
+
+use crate::request::{Content, Payload, Reply, Sending, Wanted};
+use bytes::Bytes;
+use cirro_models::{Context, Stores};
+use hyper::{HeaderMap, Method, StatusCode};
+pub(crate) use log::Log;
+pub(crate) use peer::Peer;
+use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
+
+/// A request that has a minute.
+pub(crate) fn request(method: Method) -> Sending {
+    Sending {
+        ctx: Context::client(Arc::new(Stores::default()), None),
+        method,
+        path: "/compute/v1/instance".parse().unwrap(),
+        headers: HeaderMap::new(),
+        payload: Payload::Whole(Bytes::new()),
+        wanted: Wanted::Whole,
+        until: Some(Instant::now() + Duration::from_secs(60)),
+        tried: Vec::new(),
+    }
+}
+
+/// A GET that has a minute.
+pub(crate) fn get() -> Sending {
+    request(Method::GET)
+}
+
+/// A POST with an idempotency key.
+pub(crate) fn keyed() -> Sending {
+    let mut sending = request(Method::POST);
+    sending.ctx = sending.ctx.keyed("k");
+    sending
+}
+
+/// An empty reply.
+pub(crate) fn reply(status: u16) -> Reply {
+    let status = StatusCode::from_u16(status).unwrap();
+    Reply { status, headers: HeaderMap::new(), content: Content::Whole(Bytes::new()), repeated: false }
+}
