@@ -3,6 +3,9 @@
 //! The key `<prefix>/<instance id>` holds an [`Entry`] under a lease of a few seconds. Who stops renewing it, because it
 //! died, hangs, or fails its own health check, disappears when the lease ends.
 
+#[cfg(test)]
+mod tests;
+
 use crate::{
     address::Address,
     connect::Net,

@@ -3,6 +3,8 @@
 //! The gateway writes keys and values in base64 and 64-bit numbers as strings, and leaves out what is zero or false: an
 //! event without a type is a PUT, a keepalive without a TTL speaks of a lease that is gone.
 
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use crate::{
@@ -112,7 +114,7 @@ impl Etcd {
         Ok(Watch { body: response.into_body(), _link: link, read: Vec::new() })
     }
 
-    async fn call<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T> {
+    pub(crate) async fn call<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T> {
         let (_link, response) = self.request(path, body).await?;
         let (head, body) = response.into_parts();
         let read = timeout(PATIENCE, Limited::new(body, MAX_ANSWER).collect()).await;

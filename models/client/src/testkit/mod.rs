@@ -1,11 +1,13 @@
 //! What the layers' tests stand on: requests, a peer without a network, and the log.
 
+mod etcd;
 mod log;
 mod peer;
 
 use crate::request::{Content, Payload, Reply, Sending, Wanted};
 use bytes::Bytes;
 use cirro_models::{Context, Stores};
+pub(crate) use etcd::Server;
 use hyper::{HeaderMap, Method, StatusCode};
 pub(crate) use log::Log;
 pub(crate) use peer::Peer;
@@ -42,4 +44,10 @@ pub(crate) fn keyed() -> Sending {
 pub(crate) fn reply(status: u16) -> Reply {
     let status = StatusCode::from_u16(status).unwrap();
     Reply { status, headers: HeaderMap::new(), content: Content::Whole(Bytes::new()), repeated: false }
+}
+
+/// Waits for what must come; a test that would hang fails and says for what it waited.
+pub(crate) async fn within<T>(what: &str, coming: impl Future<Output = T>) -> T {
+    let limit = Duration::from_secs(30);
+    tokio::time::timeout(limit, coming).await.unwrap_or_else(|_| panic!("{limit:?} have passed until {what}"))
 }
