@@ -15,7 +15,7 @@ use openssl::{
     ssl::{
         ConnectConfiguration, SslConnector, SslConnectorBuilder, SslMethod, SslOptions, SslSessionCacheMode, SslVersion,
     },
-    x509::{X509, X509Ref, store::X509StoreBuilder},
+    x509::{X509, X509Ref, X509VerifyResult, store::X509StoreBuilder},
 };
 use parking_lot::RwLock;
 use std::{fmt, io, path::Path, pin::Pin, sync::Arc};
@@ -102,7 +102,14 @@ impl Tls {
         let mut config: ConnectConfiguration = connector.configure()?;
         config.set_verify_hostname(self.role.is_none());
         let mut stream = SslStream::new(config.into_ssl(address.host())?, stream)?;
-        Pin::new(&mut stream).connect().await.map_err(|error| io::Error::other(format!("no TLS: {error}")))?;
+        if let Err(error) = Pin::new(&mut stream).connect().await {
+            // OpenSSL's own words only say that the certificate was refused, and not that it has expired, say
+            let why = match stream.ssl().verify_result() {
+                X509VerifyResult::OK => error.to_string(),
+                refusal => format!("its certificate is refused: {refusal}"),
+            };
+            return Err(io::Error::other(format!("no TLS: {why}")));
+        }
         if let Some(role) = &self.role {
             let shown = stream.ssl().peer_certificate().map(|peer| roles(&peer)).unwrap_or_default();
             if shown != [&**role] {

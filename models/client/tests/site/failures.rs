@@ -1,0 +1,78 @@
+//! What callers see while servers go and come.
+
+use crate::{connections::ask, server::Server};
+use cirro_client::{Http, Place, Reach, context};
+use cirro_models::{Error, Service};
+use std::sync::{Arc, atomic::Ordering::SeqCst};
+
+fn of(servers: &[&Server]) -> Arc<Http> {
+    let list: Vec<_> = servers.iter().map(|server| server.address()).collect();
+    let place = format!("tcp://{}", list.join(",")).parse::<Place>().unwrap();
+    Arc::new(Http::each_at(&[(Service::Compute, place)], &Reach::default()).unwrap())
+}
+
+#[tokio::test]
+async fn a_server_that_dies_is_not_noticed_and_one_that_returns_is_used() {
+    let (first, second) = (Server::plain().await, Server::plain().await);
+    let http = of(&[&first, &second]);
+    for _ in 0..20 {
+        ask(&http).await.unwrap();
+    }
+    assert_eq!((first.seen.requests.load(SeqCst), second.seen.requests.load(SeqCst)), (10, 10));
+    let port = first.stop().await;
+    for _ in 0..200 {
+        ask(&http).await.unwrap();
+    }
+    assert_eq!(http.metrics().eject.ejections.get(), 1);
+    let first = Server::again_at(port).await;
+    // it is probed when its time has come: calls go on until then
+    while first.seen.requests.load(SeqCst) < 5 {
+        ask(&http).await.unwrap();
+    }
+    assert_eq!(http.metrics().eject.returns.get(), 1);
+}
+
+#[tokio::test]
+async fn a_restart_between_two_calls_is_not_noticed() {
+    let server = Server::plain().await;
+    let http = of(&[&server]);
+    ask(&http).await.unwrap();
+    let port = server.stop().await;
+    let server = Server::again_at(port).await;
+    ask(&http).await.unwrap();
+    assert_eq!(server.seen.requests.load(SeqCst), 1);
+}
+
+#[tokio::test]
+async fn when_nobody_is_there_the_error_names_who_was_asked() {
+    let port = Server::plain().await.stop().await;
+    let http = Arc::new(Http::new(&format!("http://127.0.0.1:{port}"), None).unwrap());
+    let error = ask(&http).await.unwrap_err();
+    assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+    assert!(error.to_string().starts_with(&format!("http://127.0.0.1:{port} can't be reached")), "{error}");
+}
+
+#[tokio::test]
+async fn what_may_not_run_twice_is_sent_once() {
+    let server = Server::plain().await;
+    server.seen.status.store(503, SeqCst);
+    let http = of(&[&server]);
+    let ctx = context(http.clone(), None);
+    let post = |ctx: cirro_models::Context| {
+        let http = http.clone();
+        async move { http.answer(&ctx, "POST", "/compute/v1/instance", Some("{}".into()), &[]).await.unwrap().status }
+    };
+    assert_eq!(post(ctx.clone()).await, 503);
+    assert_eq!(server.seen.requests.load(SeqCst), 1);
+    assert_eq!(post(ctx.keyed("k")).await, 503);
+    assert_eq!(server.seen.requests.load(SeqCst), 4);
+}
+
+#[tokio::test]
+async fn a_service_that_nobody_named_is_said_so() {
+    let server = Server::plain().await;
+    let http = of(&[&server]);
+    let ctx = context(http.clone(), None);
+    let answer = http.answer(&ctx, "GET", "/images/v1/machineimage", None, &[]).await;
+    assert!(matches!(answer, Err(Error::Internal { .. })));
+}
