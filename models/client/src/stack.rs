@@ -71,6 +71,6 @@ fn endpoint(
     let service = ServiceBuilder::new()
         // sees how every call ends, those included that get no connection
         .layer(EjectLayer(health.clone()))
-        .service(Pool::new(address.clone(), connect, &params.pool, metrics.pool.clone()));
+        .service(Pool::new(address, connect, &params.pool, metrics.pool.clone()));
     Endpoint::new(address.clone(), health, service)
 }

@@ -86,9 +86,12 @@ impl Follower {
             return;
         };
         match Entry::read(&value).and_then(|entry| Address::parse(&entry.address, self.tls)) {
-            Ok(address) => {
+            Ok(address) if known.len() < super::MOST || known.contains_key(&event.key) => {
                 known.insert(event.key, address);
             }
+            Ok(_) => self.invalid.ring(|| {
+                format!("more than {} processes stand at {}: the others are passed over", super::MOST, self.prefix)
+            }),
             Err(error) => {
                 known.remove(&event.key);
                 self.invalid.ring(|| {

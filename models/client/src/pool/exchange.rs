@@ -11,11 +11,35 @@ use bytes::Bytes;
 use cirro_models::Error;
 use futures_util::{StreamExt, stream::BoxStream};
 use http_body_util::{BodyExt, BodyStream, Limited};
-use hyper::{Request, body::Incoming, header::HOST, http::uri::Uri};
+use hyper::{
+    Request, Uri,
+    body::Incoming,
+    header::{HOST, HeaderValue},
+    http::uri::{Authority, Parts, Scheme},
+};
 use std::{io, sync::Arc};
 
 /// The largest answer that is read whole.
 const MAX_ANSWER: usize = 64 * 1024 * 1024;
+
+/// Who is at the far end, in the words that each request needs.
+pub(super) struct Peer {
+    pub(super) name: Arc<str>,
+    authority: Authority,
+    host: HeaderValue,
+    scheme: Scheme,
+}
+
+impl Peer {
+    pub(super) fn new(address: &Address) -> Self {
+        let text = address.authority();
+        // an address holds only what a header and an authority may hold, so neither can fail
+        let host = HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("endpoint"));
+        let authority = text.parse().unwrap_or(Authority::from_static("endpoint"));
+        let scheme = if address.tls() { Scheme::HTTPS } else { Scheme::HTTP };
+        Self { name: address.to_string().into(), authority, host, scheme }
+    }
+}
 
 /// An exchange that came to nothing.
 pub(super) struct Lost {
@@ -31,15 +55,10 @@ impl From<Fault> for Box<Lost> {
 }
 
 /// Sends the request and takes the answer, whole or as a stream that keeps the connection.
-pub(super) async fn run(
-    mut lease: Lease,
-    sending: &Sending,
-    body: Body,
-    address: &Address,
-) -> Result<Reply, Box<Lost>> {
-    let name: Arc<str> = address.to_string().into();
-    let Some(link) = lease.link() else { return Err(gone(&name).into()) };
-    let request = written(sending, body, address, link.protocol())?;
+pub(super) async fn run(mut lease: Lease, sending: &Sending, body: Body, peer: &Peer) -> Result<Reply, Box<Lost>> {
+    let name = &peer.name;
+    let Some(link) = lease.link() else { return Err(gone(name).into()) };
+    let request = written(sending, body, peer, link.protocol())?;
     let response = link.send(request).await.map_err(|mut error| {
         let unsent = error.take_message().map(Request::into_body);
         let cause = cause(error.error());
@@ -51,7 +70,7 @@ pub(super) async fn run(
     let (head, body) = response.into_parts();
     let content = match sending.wanted {
         Wanted::Whole => {
-            let bytes = collected(body, &name).await?;
+            let bytes = collected(body, name).await?;
             // an answer may come before an upload's end, and the rest of that is on its way
             if let Payload::Whole(_) = sending.payload {
                 lease.finish().await;
@@ -76,28 +95,25 @@ fn cause(error: &hyper::Error) -> String {
 }
 
 /// The request as this endpoint and protocol want it, with the time that is left at this moment.
-fn written(sending: &Sending, body: Body, address: &Address, protocol: Protocol) -> Result<Request<Body>, Fault> {
-    let refused = |error: hyper::http::Error| {
-        Fault::Refused(Error::Malformed { detail: format!("the request can't be sent: {error}") })
-    };
+fn written(sending: &Sending, body: Body, peer: &Peer, protocol: Protocol) -> Result<Request<Body>, Fault> {
     let remaining = sending.remaining()?;
     let mut request = Request::new(body);
     *request.method_mut() = sending.method.clone();
     *request.headers_mut() = sending.headers.clone();
     deadline::stamp(request.headers_mut(), remaining);
-    let authority = address.authority();
+    let mut uri = Parts::default();
+    uri.path_and_query = Some(sending.path.clone());
     match protocol {
         Protocol::One => {
-            let host = authority.parse().map_err(|error: hyper::header::InvalidHeaderValue| refused(error.into()))?;
-            request.headers_mut().insert(HOST, host);
-            *request.uri_mut() = sending.path.clone().into();
+            request.headers_mut().insert(HOST, peer.host.clone());
         }
         Protocol::Many => {
-            let scheme = if address.tls() { "https" } else { "http" };
-            let uri = Uri::builder().scheme(scheme).authority(authority).path_and_query(sending.path.clone());
-            *request.uri_mut() = uri.build().map_err(refused)?;
+            uri.scheme = Some(peer.scheme.clone());
+            uri.authority = Some(peer.authority.clone());
         }
     }
+    *request.uri_mut() = Uri::from_parts(uri)
+        .map_err(|error| Fault::Refused(Error::Malformed { detail: format!("the request can't be sent: {error}") }))?;
     Ok(request)
 }
 

@@ -13,7 +13,7 @@ use crate::{
     metrics::{Counter, Gauge},
     request::{Fault, Payload, Reply, Sending, Way, whole},
 };
-use exchange::Lost;
+use exchange::{Lost, Peer};
 use kept::{Kept, Lease};
 use room::Room;
 use std::{
@@ -46,7 +46,7 @@ impl Default for PoolParams {
     fn default() -> Self {
         Self {
             low: 2,
-            high: 32,
+            high: 64,
             streams: 100,
             queue: 1024,
             queue_timeout: Duration::from_secs(5),
@@ -68,8 +68,7 @@ impl<C> Clone for Pool<C> {
 }
 
 struct Inner<C> {
-    address: Address,
-    name: Arc<str>,
+    peer: Peer,
     connect: C,
     kept: Arc<Kept>,
     room: Room,
@@ -85,12 +84,12 @@ where
     C: Service<(), Response = Link, Error = Fault, Future: Send> + Clone + Send + Sync + 'static,
 {
     /// An empty pool of connections to this address.
-    pub(crate) fn new(address: Address, connect: C, params: &PoolParams, metrics: Arc<PoolMetrics>) -> Self {
-        let name: Arc<str> = address.to_string().into();
-        let room = Room::new(name.clone(), params.clone(), metrics.clone());
+    pub(crate) fn new(address: &Address, connect: C, params: &PoolParams, metrics: Arc<PoolMetrics>) -> Self {
+        let peer = Peer::new(address);
+        let room = Room::new(peer.name.clone(), params.clone(), metrics.clone());
         let kept = Kept::new(params.clone());
         let (opening, failed) = Default::default();
-        Self { inner: Arc::new(Inner { address, name, connect, kept, room, opening, failed, metrics }) }
+        Self { inner: Arc::new(Inner { peer, connect, kept, room, opening, failed, metrics }) }
     }
 }
 
@@ -127,7 +126,7 @@ where
         let mut repeated = false;
         loop {
             let reused = lease.reused();
-            let Lost { fault, unsent } = match exchange::run(lease, &sending, body, &self.address).await {
+            let Lost { fault, unsent } = match exchange::run(lease, &sending, body, &self.peer).await {
                 Ok(mut reply) => {
                     reply.repeated = repeated;
                     return Ok(reply);
@@ -175,7 +174,7 @@ where
         if self.failed.load(Relaxed) != failed {
             // one try speaks for all who waited for it: a thousand calls must not knock one after the other
             let cause = "the connection that this call waited for could not be opened".to_owned();
-            return Err(Fault::Connect { endpoint: self.name.clone(), cause });
+            return Err(Fault::Connect { endpoint: self.peer.name.clone(), cause });
         }
         self.connected().await.inspect_err(|_| {
             self.failed.fetch_add(1, Relaxed);

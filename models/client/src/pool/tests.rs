@@ -20,7 +20,7 @@ type Tested = Pool<Connect>;
 const MS: Duration = Duration::from_millis(1);
 
 fn pool(peer: &Arc<Peer>, params: &PoolParams) -> Tested {
-    Pool::new(Peer::address(), peer.connect(), params, Arc::new(PoolMetrics::default()))
+    Pool::new(&Peer::address(), peer.connect(), params, Arc::new(PoolMetrics::default()))
 }
 
 fn peer(peer: Peer) -> Arc<Peer> {

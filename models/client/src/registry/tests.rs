@@ -2,10 +2,15 @@
 
 use super::{Check, Entry, Registration, Registry, RegistryParams};
 use crate::{
+    Http, Reach,
     address::Address,
     discovery::{Endpoints, Place},
+    request::whole,
     testkit::{Log, Server, within},
 };
+use cirro_models::{Error, Service};
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering::SeqCst},
@@ -170,4 +175,39 @@ async fn what_can_not_be_registered_is_refused() {
         assert!(registry.register(id, &entry, SHORT, well()).is_err(), "{id:?} {address:?}");
     }
     assert!(Registry::open("tcp://127.0.0.1:1", None).is_err());
+}
+
+/// A server that says its own port to everybody.
+async fn server_of_its_port() -> u16 {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((tcp, _)) = listener.accept().await {
+            let answer = service_fn(move |_| async move {
+                Ok::<_, std::convert::Infallible>(hyper::Response::new(whole(port.to_string().into())))
+            });
+            tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(tcp), answer));
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn calls_go_where_the_registry_says() {
+    let server = Server::start().await;
+    let registry = registry(&server);
+    let (one, two) = (server_of_its_port().await, server_of_its_port().await);
+    let place = server.url(PREFIX).parse::<Place>().unwrap();
+    let http = Arc::new(Http::each_at(&[(Service::Compute, place)], &Reach::default()).unwrap());
+    let ctx = crate::context(http.clone(), None);
+    let ask = async || http.json::<u16>(&ctx, "GET", "/compute/v1/instance", None::<&()>).await;
+    assert!(matches!(ask().await, Err(Error::Unavailable { .. })), "nobody is registered yet");
+    let first = register(&registry, "c-1", one);
+    registered(&registry, &["c-1"]).await;
+    assert_eq!(ask().await.unwrap(), one);
+    let _second = register(&registry, "c-2", two);
+    within("the second takes part", async { while ask().await.unwrap() != two {} }).await;
+    first.stop().await;
+    within("the first gets no more", async { while (ask().await.unwrap(), ask().await.unwrap()) != (two, two) {} })
+        .await;
 }

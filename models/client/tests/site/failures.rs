@@ -3,7 +3,14 @@
 use crate::{connections::ask, server::Server};
 use cirro_client::{Http, Place, Reach, context};
 use cirro_models::{Error, Service};
-use std::sync::{Arc, atomic::Ordering::SeqCst};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    time::{Duration, Instant},
+};
+use tokio::task::JoinSet;
 
 fn of(servers: &[&Server]) -> Arc<Http> {
     let list: Vec<_> = servers.iter().map(|server| server.address()).collect();
@@ -30,6 +37,49 @@ async fn a_server_that_dies_is_not_noticed_and_one_that_returns_is_used() {
         ask(&http).await.unwrap();
     }
     assert_eq!(http.metrics().eject.returns.get(), 1);
+}
+
+#[tokio::test]
+async fn under_load_no_call_fails_when_a_server_is_killed_and_when_it_returns() {
+    // half of them are under way to the one that dies: no more than the reserve of repetitions
+    const CALLERS: usize = 30;
+    let (first, second) = (Server::plain().await, Server::plain().await);
+    let http = of(&[&first, &second]);
+    let over = Arc::new(AtomicBool::new(false));
+    let mut callers = JoinSet::new();
+    for _ in 0..CALLERS {
+        let (http, over) = (http.clone(), over.clone());
+        callers.spawn(async move {
+            let (mut calls, mut longest) = (0u32, Duration::ZERO);
+            while !over.load(SeqCst) {
+                let start = Instant::now();
+                ask(&http).await.unwrap();
+                calls += 1;
+                longest = longest.max(start.elapsed());
+            }
+            (calls, longest)
+        });
+    }
+    let served = async |server: &Server, more: usize| {
+        let enough = server.seen.requests.load(SeqCst) + more;
+        while server.seen.requests.load(SeqCst) < enough {
+            tokio::task::yield_now().await;
+        }
+    };
+    served(&first, 500).await;
+    let port = first.stop().await;
+    served(&second, 500).await;
+    let first = Server::again_at(port).await;
+    served(&first, 500).await;
+    over.store(true, SeqCst);
+    let ended = callers.join_all().await;
+    let (calls, longest): (Vec<_>, Vec<_>) = ended.into_iter().unzip();
+    let retries = http.metrics().retry.retries.get();
+    println!(
+        "{} calls, 0 failed, {retries} repeated, the longest took {:?}",
+        calls.iter().sum::<u32>(),
+        longest.iter().max()
+    );
 }
 
 #[tokio::test]
