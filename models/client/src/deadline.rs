@@ -5,7 +5,7 @@
 
 use crate::{
     metrics::Counter,
-    request::{Fault, Reply, Sending, Step, Way},
+    request::{Fault, Reply, Sending, Step, Wanted, Way},
 };
 use hyper::{HeaderMap, header::HeaderValue};
 use std::{
@@ -13,7 +13,7 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tower::{Layer, Service, ServiceExt};
 
 /// Remaining milliseconds of the caller's deadline.
@@ -49,7 +49,7 @@ impl<S: Step> Service<Sending> for Deadline<S> {
     fn call(&mut self, mut sending: Sending) -> Way {
         let (inner, metrics) = (self.inner.clone(), self.metrics.clone());
         Box::pin(async move {
-            let Some(until) = sending.until else { return inner.oneshot(sending).await };
+            let Some(until) = sending.until else { return unbounded(inner, sending).await };
             // the context's clock is the system's, the stack's is the runtime's
             let left = sending.ctx.remaining().map_err(|_| Fault::Late);
             let answer = match left {
@@ -65,6 +65,14 @@ impl<S: Step> Service<Sending> for Deadline<S> {
             }
             answer
         })
+    }
+}
+
+/// A stream: a body takes its time in either direction, but a download must begin.
+async fn unbounded<S: Step>(inner: S, sending: Sending) -> Result<Reply, Fault> {
+    match sending.wanted {
+        Wanted::Stream => timeout(STREAM, inner.oneshot(sending)).await.unwrap_or(Err(Fault::Late)),
+        Wanted::Whole => inner.oneshot(sending).await,
     }
 }
 
@@ -112,6 +120,9 @@ mod tests {
         assert!(matches!(stack.clone().oneshot(late).await, Err(Fault::Late)));
         let mut stream = get();
         stream.until = None;
-        assert!(stack.oneshot(stream).await.is_ok());
+        assert!(stack.clone().oneshot(stream).await.is_ok());
+        let mut download = get();
+        (download.until, download.wanted) = (None, Wanted::Stream);
+        assert!(matches!(stack.oneshot(download).await, Err(Fault::Late)), "it has not begun for an hour");
     }
 }

@@ -23,6 +23,8 @@ pub(crate) enum Payload {
     Whole(Bytes),
     /// It is read as it is sent, once.
     Stream(Body),
+    /// It was such a stream, and is on its way.
+    Gone,
 }
 
 /// How the answer's body is wanted.

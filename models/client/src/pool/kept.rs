@@ -3,11 +3,18 @@
 use super::{PoolParams, room::Permit};
 use crate::link::Link;
 use parking_lot::Mutex;
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
+
+/// How long a connection may take until it is free after an answer. A server that answers before it has read the whole
+/// request may never read the rest.
+const SETTLING: Duration = Duration::from_millis(100);
 
 pub(super) struct Kept {
     params: PoolParams,
@@ -32,6 +39,7 @@ pub(super) struct Lease {
     id: u64,
     born: Instant,
     reused: bool,
+    was_idle: bool,
     kept: Arc<Kept>,
     /// Dropped last: who enters next must find the connection that was given back.
     permit: Option<Permit>,
@@ -49,7 +57,7 @@ impl Kept {
         links.retain(|slot| self.good(slot, now));
         let place = links.iter().rposition(|slot| slot.used < self.params.streams && self.young(slot.born, now))?;
         let slot = &mut links[place];
-        let (id, born) = (slot.id, slot.born);
+        let (id, born, was_idle) = (slot.id, slot.born, slot.used == 0);
         let link = match slot.link.share() {
             Some(link) => {
                 slot.used += 1;
@@ -57,7 +65,7 @@ impl Kept {
             }
             None => links.remove(place).link,
         };
-        Some(Lease { link: Some(link), id, born, reused: true, kept: self.clone(), permit: None })
+        Some(Lease { link: Some(link), id, born, reused: true, was_idle, kept: self.clone(), permit: None })
     }
     /// Takes a fresh connection in, and hands it out.
     pub(super) fn lease(self: &Arc<Self>, link: Link) -> Lease {
@@ -65,11 +73,11 @@ impl Kept {
         if let Some(share) = link.share() {
             self.links.lock().push(Slot { id, link: share, used: 1, born, idle_since: born });
         }
-        Lease { link: Some(link), id, born, reused: false, kept: self.clone(), permit: None }
+        Lease { link: Some(link), id, born, reused: false, was_idle: false, kept: self.clone(), permit: None }
     }
-    /// Forgets all connections; calls on them go on.
-    pub(super) fn clear(&self) {
-        self.links.lock().clear();
+    /// Closes what carries no call.
+    pub(super) fn close_idle(&self) {
+        self.links.lock().retain(|slot| slot.used > 0);
     }
     /// How many are there.
     #[cfg(test)]
@@ -140,6 +148,10 @@ impl Lease {
     pub(super) fn reused(&self) -> bool {
         self.reused
     }
+    /// Whether it was open and carried no other call.
+    pub(super) fn was_idle(&self) -> bool {
+        self.was_idle
+    }
     /// Keeps the permit until the call has ended.
     pub(super) fn admit(&mut self, permit: Permit) {
         self.permit = Some(permit);
@@ -151,7 +163,7 @@ impl Lease {
     /// The answer was read to its end: the connection can carry another call. Without this, HTTP/1.1's is closed.
     pub(super) async fn finish(mut self) {
         if let Some(link @ Link::One(_)) = &mut self.link
-            && link.settled().await
+            && timeout(SETTLING, link.settled()).await == Ok(true)
         {
             self.kept.back(self.id, self.born, self.link.take());
         }

@@ -13,6 +13,7 @@ use crate::{
     metrics::{Counter, Gauge},
     request::{Fault, Payload, Reply, Sending, Way, whole},
 };
+use cirro_models::Error;
 use exchange::{Lost, Peer};
 use kept::{Kept, Lease};
 use room::Room;
@@ -38,7 +39,8 @@ pub struct PoolParams {
     pub queue_timeout: Duration,
     /// How long connections above the low watermark stay idle. Less than the 5 s after which actix closes them.
     pub idle: Duration,
-    /// How old a connection may get: certificates change, and who is behind an address.
+    /// How old a connection may get: certificates change, and who is behind an address. An older one takes no more calls;
+    /// with HTTP/2, those that it carries end on it, beside its successor.
     pub age: Duration,
 }
 
@@ -116,16 +118,17 @@ where
     /// One call: a connection, the exchange on it, and once more if an idle connection turns out to be closed.
     async fn run(&self, mut sending: Sending) -> Result<Reply, Fault> {
         let mut lease = self.lease().await?;
-        let mut body = match std::mem::replace(&mut sending.payload, Payload::Whole(bytes::Bytes::new())) {
+        let mut body = match std::mem::replace(&mut sending.payload, Payload::Gone) {
             Payload::Whole(bytes) => {
                 sending.payload = Payload::Whole(bytes.clone());
                 whole(bytes)
             }
             Payload::Stream(body) => body,
+            Payload::Gone => return Err(Fault::Refused(Error::internal("a stream was sent twice"))),
         };
         let mut repeated = false;
         loop {
-            let reused = lease.reused();
+            let (reused, was_idle) = (lease.reused(), lease.was_idle());
             let Lost { fault, unsent } = match exchange::run(lease, &sending, body, &self.peer).await {
                 Ok(mut reply) => {
                     reply.repeated = repeated;
@@ -134,16 +137,16 @@ where
                 Err(lost) => *lost,
             };
             body = match (unsent, &sending.payload) {
-                _ if repeated || !reused => return Err(fault),
-                (Some(unsent), _) => unsent,
+                _ if repeated => return Err(fault),
+                (Some(unsent), _) if reused => unsent,
                 // the server may have begun with it, so only what may run twice goes out again
-                (None, Payload::Whole(bytes)) if sending.repeatable() => whole(bytes.clone()),
+                (None, Payload::Whole(bytes)) if was_idle && sending.repeatable() => whole(bytes.clone()),
                 _ => return Err(fault),
             };
             repeated = true;
             self.metrics.repeated.add();
             // who closed one idle connection has closed the others, or is about to
-            self.kept.clear();
+            self.kept.close_idle();
             lease = self.lease().await?;
         }
     }

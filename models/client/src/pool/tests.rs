@@ -3,7 +3,7 @@
 use super::{Pool, PoolMetrics, PoolParams};
 use crate::{
     connect::Connect,
-    request::{Fault, Reply, Sending},
+    request::{Fault, Payload, Reply, Sending, whole},
     testkit::{Log, Peer, get, keyed, request},
 };
 use futures_util::future::join_all;
@@ -132,6 +132,26 @@ async fn a_call_on_a_connection_that_closed_is_repeated_once_if_it_may_be() {
         assert_eq!(second.is_ok_and(|reply| reply.repeated), repeated);
         assert_eq!(peer.dialled.load(SeqCst), 1 + usize::from(repeated));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_on_a_connection_that_closed_is_not_repeated() {
+    let peer = peer(Peer { closes_after_one: true.into(), ..Peer::default() });
+    let pool = pool(&peer, &PoolParams::default());
+    call(&pool, get()).await.unwrap();
+    let mut upload = request(Method::PUT);
+    upload.payload = Payload::Stream(whole("half of it is gone".into()));
+    assert!(matches!(call(&pool, upload).await, Err(Fault::Broken { .. })));
+    assert_eq!((peer.dialled.load(SeqCst), peer.requests.load(SeqCst)), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_break_under_many_calls_of_one_connection_is_left_to_the_retries() {
+    let peer = peer(Peer { many: true, breaks: true, work: 5 * MS, ..Peer::default() });
+    let pool = pool(&peer, &PoolParams::default());
+    let answers = at_once(&pool, 10).await;
+    assert!(answers.iter().all(|answer| matches!(answer, Err(Fault::Broken { .. }))));
+    assert_eq!(peer.dialled.load(SeqCst), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,7 +8,12 @@ use crate::{
 };
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use hyper::{Request, Response, body::Incoming, service::service_fn};
+use hyper::{
+    Request, Response,
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::{
     convert::Infallible,
@@ -21,7 +26,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncReadExt, DuplexStream, duplex},
-    time::sleep,
+    time::{sleep, timeout},
 };
 
 /// How a peer behaves, and what it saw. Its answers say the `x-cirro-timeout-ms` that they were asked with.
@@ -29,6 +34,8 @@ use tokio::{
 pub(crate) struct Peer {
     /// Whether it speaks HTTP/2.
     pub(crate) many: bool,
+    /// Whether its HTTP/2 connections break under the first answer.
+    pub(crate) breaks: bool,
     /// How long an answer takes.
     pub(crate) work: Duration,
     /// Whether connections are refused now.
@@ -64,15 +71,16 @@ impl Peer {
                 Ok::<_, Infallible>(Response::new(whole(said.unwrap_or_default())))
             }
         });
-        let _ended = if self.many {
-            hyper::server::conn::http2::Builder::new(TokioExecutor::new())
-                .serve_connection(TokioIo::new(end), answer)
-                .await
+        let _ended = if self.many && self.breaks {
+            let serving = http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(end), answer);
+            timeout(self.work / 2, serving).await.unwrap_or(Ok(()))
+        } else if self.many {
+            http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(end), answer).await
         } else if self.closes_after_one.load(SeqCst) {
             self.one_answer(end).await;
             Ok(())
         } else {
-            hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(end), answer).await
+            http1::Builder::new().serve_connection(TokioIo::new(end), answer).await
         };
         self.open.fetch_sub(1, SeqCst);
     }
