@@ -8,11 +8,12 @@ use crate::{
 };
 use futures_util::future::join_all;
 use hyper::Method;
+use proptest::prelude::*;
 use std::{
     sync::{Arc, atomic::Ordering::SeqCst},
     time::Duration,
 };
-use tokio::time::advance;
+use tokio::time::{advance, timeout};
 use tower::ServiceExt;
 
 type Tested = Pool<Connect>;
@@ -176,4 +177,32 @@ async fn the_time_that_is_left_is_told_at_the_moment_of_sending() {
     advance(Duration::from_secs(61)).await;
     assert!(matches!(call(&pool, late).await, Err(Fault::Late)));
     assert_eq!(peer.requests.load(SeqCst), 1, "nobody waits for it: it is not sent");
+}
+
+/// Calls of which some are given up, at any moment: afterwards every place is free again.
+async fn given_up(many: bool, high: usize, patience: Vec<u64>) {
+    let peer = peer(Peer { many, work: 5 * MS, ..Peer::default() });
+    let params = PoolParams { high, streams: 2, ..PoolParams::default() };
+    let pool = pool(&peer, &params);
+    let calls = patience.iter().map(|ms| timeout(Duration::from_millis(*ms), pool.clone().oneshot(get())));
+    join_all(calls).await;
+    assert_eq!(pool.inner.metrics.waiting.get(), 0);
+    // as many at once as there are places, with no time to wait for one
+    let places = if many { 2 * high } else { high };
+    let answers = join_all((0..places).map(|_| timeout(7 * MS, pool.clone().oneshot(get())))).await;
+    assert!(answers.iter().all(|answer| answer.as_ref().is_ok_and(Result::is_ok)));
+    assert!(pool.inner.kept.len() <= high);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn calls_that_are_given_up_give_their_places_back(
+        many in any::<bool>(),
+        high in 1usize..6,
+        patience in proptest::collection::vec(0u64..40, 0..60),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(given_up(many, high, patience));
+    }
 }

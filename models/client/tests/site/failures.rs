@@ -6,11 +6,15 @@ use cirro_models::{Error, Service};
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
     time::{Duration, Instant},
 };
-use tokio::task::JoinSet;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+    task::JoinSet,
+};
 
 fn of(servers: &[&Server]) -> Arc<Http> {
     let list: Vec<_> = servers.iter().map(|server| server.address()).collect();
@@ -80,6 +84,57 @@ async fn under_load_no_call_fails_when_a_server_is_killed_and_when_it_returns() 
         calls.iter().sum::<u32>(),
         longest.iter().max()
     );
+}
+
+/// A place that accepts connections and says this to whatever it is asked; saying nothing, it hangs.
+async fn odd(says: &'static [u8]) -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let (address, asked) = (listener.local_addr().unwrap().to_string(), Arc::new(AtomicUsize::new(0)));
+    let count = asked.clone();
+    tokio::spawn(async move {
+        let mut kept = Vec::new();
+        while let Ok((mut tcp, _)) = listener.accept().await {
+            let mut request = [0; 1024];
+            let _read = tcp.read(&mut request).await;
+            count.fetch_add(1, SeqCst);
+            let _written = tcp.write_all(says).await;
+            kept.push(tcp);
+        }
+    });
+    (address, asked)
+}
+
+fn of_two(first: &str, second: &Server) -> Arc<Http> {
+    let place = format!("tcp://{first},{}", second.address()).parse::<Place>().unwrap();
+    Arc::new(Http::each_at(&[(Service::Compute, place)], &Reach::default()).unwrap())
+}
+
+#[tokio::test]
+async fn one_that_answers_garbage_is_taken_out_and_nobody_notices() {
+    let ((address, asked), good) = (odd(b"SSH-2.0-OpenSSH_9.2\r\n").await, Server::plain().await);
+    let http = of_two(&address, &good);
+    for _ in 0..50 {
+        ask(&http).await.unwrap();
+    }
+    assert_eq!(http.metrics().eject.ejections.get(), 1);
+    let probes = http.metrics().balance.probes.get();
+    assert_eq!(u64::try_from(asked.load(SeqCst)).unwrap(), 3 + probes);
+}
+
+#[tokio::test]
+async fn one_that_hangs_keeps_the_calls_that_it_has_and_gets_no_others() {
+    let ((address, asked), good) = (odd(b"").await, Server::plain().await);
+    let http = of_two(&address, &good);
+    let mut first = JoinSet::new();
+    for _ in 0..2 {
+        let http = http.clone();
+        first.spawn(async move { ask(&http).await.map(drop) });
+    }
+    first.join_next().await.unwrap().unwrap().unwrap();
+    for _ in 0..50 {
+        ask(&http).await.unwrap();
+    }
+    assert_eq!((first.len(), asked.load(SeqCst)), (1, 1), "one of the first two hangs until its deadline");
 }
 
 #[tokio::test]
