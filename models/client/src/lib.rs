@@ -3,6 +3,10 @@
 //! Every call goes down one [stack]: `Trace → Deadline → Retry → Sign → Balance`, then per endpoint `Eject → Pool →
 //! Connect`. Endpoints are named by a URL and found by [`discovery`]; a process makes itself found in the [`registry`].
 
+// The certificates of tests are made in one place, which integration tests share: it knows this crate by its name.
+#[cfg(test)]
+extern crate self as cirro_client;
+
 mod address;
 pub mod balance;
 mod budget;

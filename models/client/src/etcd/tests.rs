@@ -1,8 +1,13 @@
 //! The client against a real etcd.
 
-use super::{Watched, wire::Streamed};
-use crate::testkit::{Server, within};
+use super::{Etcd, Watched, wire::Streamed};
+use crate::{
+    connect::Net,
+    testkit::{Server, pki::Authority, within},
+    tls::Tls,
+};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 #[tokio::test]
 async fn keys_live_as_long_as_their_lease_and_a_watch_tells() {
@@ -51,11 +56,27 @@ async fn a_dead_server_is_an_error_that_names_it_and_another_one_is_asked() {
     server.kill();
     both.list("/a/").await.unwrap();
     let error = server.client().list("/a/").await.err().unwrap().to_string();
-    assert!(error.contains("http://127.0.0.1:") && error.contains("check that etcd runs"), "{error}");
+    assert!(error.contains("http://localhost:") && error.contains("check that etcd runs"), "{error}");
 }
 
 #[test]
 fn an_error_of_the_gateway_is_none_of_its_results() {
     let error: Streamed<Value> = serde_json::from_str(r#"{"error":{"grpc_code":11}}"#).unwrap();
     assert!(error.result.is_none());
+}
+
+#[tokio::test]
+async fn over_tls_it_wants_a_certificate_and_a_watch_works_as_well() {
+    let authority = Authority::new("ca");
+    let me = authority.issue("cirro://lab/service/compute").identity();
+    let server = Server::secure(&authority, Tls::site(&authority.pem, Some(&me)).unwrap()).await;
+    let etcd = server.client();
+    let mut watch = etcd.watch("/a/", 1).await.unwrap();
+    let lease = etcd.grant(30).await.unwrap();
+    etcd.put("/a/1", b"one", lease).await.unwrap();
+    assert!(etcd.keep_alive(lease).await.unwrap());
+    assert!(matches!(within("the watch tells", watch.next()).await, Ok(Watched::Events(_))));
+    let nobody = Tls::site(&authority.pem, None).unwrap();
+    let stranger = Etcd::new(etcd.servers.to_vec(), Arc::new(Net { tls: Some(nobody) }));
+    assert!(stranger.list("/a/").await.is_err());
 }

@@ -3,6 +3,7 @@
 mod etcd;
 mod log;
 mod peer;
+pub(crate) mod pki;
 
 use crate::request::{Content, Payload, Reply, Sending, Wanted};
 use bytes::Bytes;

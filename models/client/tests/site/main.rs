@@ -4,6 +4,7 @@
 
 mod connections;
 mod failures;
+#[path = "../../src/testkit/pki.rs"]
 mod pki;
 mod roles;
 mod server;
