@@ -82,7 +82,7 @@ pub(crate) fn stamp(headers: &mut HeaderMap, remaining: Option<Duration>) {
     headers.insert(HEADER, HeaderValue::from(ms));
 }
 
-/// What [`Deadline`] counted.
+/// What this layer counted.
 #[derive(Debug, Default)]
 pub struct DeadlineMetrics {
     /// Calls that were not answered in time.

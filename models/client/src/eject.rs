@@ -206,7 +206,7 @@ impl<S: Step> Service<Sending> for Eject<S> {
     }
 }
 
-/// What [`Eject`] counted.
+/// What this layer counted.
 #[derive(Debug, Default)]
 pub struct EjectMetrics {
     /// Endpoints that were taken out.

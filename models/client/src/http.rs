@@ -1,4 +1,4 @@
-//! The client that everything uses: [`Http`] puts a call into words, sends it down the [stack](crate::stack), and reads
+//! The client that everything uses: [`Http`] puts a call into words, sends it down the stack, and reads
 //! what comes back.
 
 use crate::{
@@ -95,6 +95,11 @@ impl Http {
         let metrics = Arc::new(Metrics::default());
         let way = |(service, place): &(Service, Place)| {
             let role = reach.site.as_ref().map(|site| format!("cirro://{site}/service/{}", service.name()));
+            let clear = matches!(place, Place::Fixed(addresses) if !addresses.iter().all(Address::tls));
+            if role.is_some() && (clear || reach.tls.is_none()) {
+                let what = format!("{} must prove its role, and in the clear it can't", service.name());
+                return Err(Error::invalid("url", format!("{what}: use https:// or give a certificate for TLS")));
+            }
             let tls = reach.tls.as_ref().map(|tls| role.map_or_else(|| tls.clone(), |role| tls.expecting(&role)));
             Ok((*service, reach.way(service.name(), place, tls, &metrics)?))
         };

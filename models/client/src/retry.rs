@@ -159,7 +159,7 @@ fn gone(mut reply: Reply) -> Reply {
     reply
 }
 
-/// What [`Retry`] counted.
+/// What this layer counted.
 #[derive(Debug, Default)]
 pub struct RetryMetrics {
     /// Repetitions.

@@ -66,7 +66,7 @@ impl<S: Step> Service<Sending> for Trace<S> {
     }
 }
 
-/// What [`Trace`] counted.
+/// What this layer counted.
 #[derive(Debug, Default)]
 pub struct TraceMetrics {
     /// Calls.

@@ -221,7 +221,7 @@ fn narrow(seen: &mut [Seen], aperture: &mut Aperture) {
     beyond.for_each(|one| one.standing = Standing::Down);
 }
 
-/// What [`Balance`] counted.
+/// What this layer counted.
 #[derive(Debug, Default)]
 pub struct BalanceMetrics {
     /// Endpoints that are known.

@@ -67,6 +67,18 @@ async fn identity_and_authority_are_swapped_while_it_runs() {
 }
 
 #[test]
+fn a_role_is_never_waived_because_nobody_speaks_tls() {
+    let authority = Authority::new("ca");
+    let refused = |place: &str, tls: Option<Tls>| {
+        let reach = Reach { tls, site: Some("lab".to_owned()), ..Reach::default() };
+        let error = Http::each_at(&[(Service::Compute, place.parse().unwrap())], &reach).err().unwrap().to_string();
+        assert!(error.contains("must prove its role"), "{error}");
+    };
+    refused("http://127.0.0.1:1", Some(Tls::site(&authority.pem, None).unwrap()));
+    refused("tcp://127.0.0.1:1", None);
+}
+
+#[test]
 fn what_does_not_belong_together_is_refused_and_nothing_shows_a_key() {
     let authority = Authority::new("ca");
     let (one, two) = (authority.issue(COMPUTE), authority.issue(COMPUTE));
