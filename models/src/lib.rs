@@ -11,6 +11,7 @@
 // The derive names this crate by its public name, also from inside.
 extern crate self as cirro_models;
 
+pub mod alert;
 pub mod audit;
 mod batch;
 pub mod choice;

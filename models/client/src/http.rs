@@ -1,36 +1,63 @@
-//! One pooled HTTP client over hyper and OpenSSL.
+//! The client that everything uses: [`Http`] puts a call into words, sends it down the stack, and reads
+//! what comes back.
 
+use crate::{
+    address::Address,
+    connect::Net,
+    discovery::{Endpoints, Place},
+    metrics::Metrics,
+    request::{Body, Content, Payload, Reply, Sending, Wanted},
+    stack::{Params, Stack, stack},
+    tls::Tls,
+};
 use async_trait::async_trait;
 use bytes::Bytes;
 use cirro_models::{
-    Context, Error, Result,
-    identity::Secret,
+    Context, Error, Result, Service,
     remote::{Answer, Call, Transport},
 };
-use futures_util::{Stream, StreamExt, TryStreamExt};
-use http_body_util::{BodyExt, Full, Limited, StreamBody, combinators::BoxBody};
-use hyper::{Request, Response, body::Frame, body::Incoming};
-use hyper_openssl::client::legacy::HttpsConnector;
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::{TokioExecutor, TokioTimer},
+use futures_util::{Stream, TryStreamExt};
+use http_body_util::{BodyExt, StreamBody};
+use hyper::{
+    HeaderMap, Method, Uri,
+    body::Frame,
+    header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue},
 };
-use openssl::ssl::{SslConnector, SslMethod};
 use serde::{Serialize, de::DeserializeOwned};
-use std::{io, time::Duration};
+use std::{io, sync::Arc};
+use tokio::time::Instant;
+use tower::ServiceExt;
 
-/// The largest JSON answer that is read.
-const MAX_ANSWER: usize = 64 * 1024 * 1024;
-/// Idle connections that are kept to one address.
-const IDLE: usize = 32;
+/// The most that is read of an error's body where a stream was wanted.
+const MAX_PROBLEM: usize = 1024 * 1024;
 
-/// A request's body: bytes at once, or a stream of them.
-pub type Body = BoxBody<Bytes, io::Error>;
-
-/// A client of one address that serves the services' paths: a one-process site, or a service bus.
+/// A client of the services' paths: of a one-process site or a service bus, or of each service by itself.
 pub struct Http {
     base: String,
-    client: Client<HttpsConnector<HttpConnector>, Body>,
+    /// What stands before each path.
+    prefix: String,
+    ways: Ways,
+    metrics: Arc<Metrics>,
+}
+
+enum Ways {
+    /// One set of endpoints serves everything.
+    One(Stack),
+    /// Each service has its own.
+    Each(Vec<(Service, Stack)>),
+}
+
+/// How the endpoints of a site are spoken to.
+#[derive(Debug, Clone, Default)]
+pub struct Reach {
+    /// TLS to endpoints; without it they are spoken to in the clear.
+    pub tls: Option<Tls>,
+    /// The site's name. With it, a service's endpoint must have the role `cirro://<site>/service/<name>`.
+    pub site: Option<String>,
+    /// TLS to the registry.
+    pub registry_tls: Option<Tls>,
+    /// The layers' parameters.
+    pub params: Params,
 }
 
 /// An answer whose body is a stream.
@@ -46,36 +73,46 @@ impl Http {
     /// system's authorities.
     pub fn new(base: &str, ca_file: Option<&std::path::Path>) -> Result<Self> {
         let base = base.trim_end_matches('/');
-        if !(base.starts_with("http://") || base.starts_with("https://")) || base.parse::<hyper::Uri>().is_err() {
-            return Err(Error::invalid(
-                "url",
-                format!("{base} is no address of a site: give it as http://HOST:PORT or https://HOST:PORT"),
-            ));
-        }
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(Duration::from_secs(5)));
-        let mut tls = SslConnector::builder(SslMethod::tls_client()).map_err(Error::internal)?;
-        if let Some(file) = ca_file {
-            tls.set_ca_file(file).map_err(|error| {
-                Error::invalid(
-                    "ca_file",
-                    format!("{} holds no usable certificate ({error}): give a PEM file", file.display()),
-                )
-            })?;
-        }
-        let connector = HttpsConnector::with_connector(tcp, tls).map_err(Error::internal)?;
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_max_idle_per_host(IDLE)
-            .pool_idle_timeout(Duration::from_secs(30))
-            .build(connector);
-        Ok(Self { base: base.to_owned(), client })
+        let (address, prefix) = located(base).ok_or_else(|| {
+            let ways = "give it as http://HOST:PORT or https://HOST:PORT";
+            Error::invalid("url", format!("{base} is no address of a site: {ways}"))
+        })?;
+        let tls = if address.tls() { Some(Tls::system(ca_file)?) } else { None };
+        let metrics = Arc::new(Metrics::default());
+        let known = Endpoints::fixed(vec![address]);
+        let way = stack("the site", known, Arc::new(Net { tls }), &Params::default(), &metrics);
+        Ok(Self { base: base.to_owned(), prefix, ways: Ways::One(way), metrics })
+    }
+    /// A client of endpoints that each serve every path: buses, or sites in one process. Registries can be followed
+    /// inside a tokio runtime only.
+    pub fn everything_at(place: &Place, reach: &Reach) -> Result<Self> {
+        let metrics = Arc::new(Metrics::default());
+        let way = reach.way("the site", place, reach.tls.clone(), &metrics)?;
+        Ok(Self { base: "the site".to_owned(), prefix: String::new(), ways: Ways::One(way), metrics })
+    }
+    /// A client that goes to each service where that is. Registries can be followed inside a tokio runtime only.
+    pub fn each_at(places: &[(Service, Place)], reach: &Reach) -> Result<Self> {
+        let metrics = Arc::new(Metrics::default());
+        let way = |(service, place): &(Service, Place)| {
+            let role = reach.site.as_ref().map(|site| format!("cirro://{site}/service/{}", service.name()));
+            let clear = matches!(place, Place::Fixed(addresses) if !addresses.iter().all(Address::tls));
+            if role.is_some() && (clear || reach.tls.is_none()) {
+                let what = format!("{} must prove its role, and in the clear it can't", service.name());
+                return Err(Error::invalid("url", format!("{what}: use https:// or give a certificate for TLS")));
+            }
+            let tls = reach.tls.as_ref().map(|tls| role.map_or_else(|| tls.clone(), |role| tls.expecting(&role)));
+            Ok((*service, reach.way(service.name(), place, tls, &metrics)?))
+        };
+        let ways = places.iter().map(way).collect::<Result<_>>()?;
+        Ok(Self { base: "the site".to_owned(), prefix: String::new(), ways: Ways::Each(ways), metrics })
     }
     /// The address.
     pub fn base(&self) -> &str {
         &self.base
+    }
+    /// What its layers counted.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// One request whose answer is JSON; for what is no model's verb.
@@ -98,21 +135,27 @@ impl Http {
         body: Option<Bytes>,
         headers: &[(&str, &str)],
     ) -> Result<Answer> {
-        let remaining = ctx.remaining()?;
+        let sending = self.whole(ctx, method, path, body, headers)?;
+        self.read(service_of(path), sending).await
+    }
+    /// The words of a call whose whole answer is wanted.
+    fn whole(
+        &self,
+        ctx: &Context,
+        method: &str,
+        path: &str,
+        body: Option<Bytes>,
+        headers: &[(&str, &str)],
+    ) -> Result<Sending> {
         let json = body.is_some();
-        let body = Full::new(body.unwrap_or_default()).map_err(|never| match never {}).boxed();
-        let request = self.request(ctx, method, path, body, json, remaining, headers)?;
-        let late = || Error::DeadlineExceeded { detail: format!("{} did not answer in time: try again", self.base) };
-        let work = async {
-            let response = self.send(request).await?;
-            let status = response.status().as_u16();
-            let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
-            let body = body.map_err(|error| {
-                Error::unavailable(format!("the answer of {} broke off ({error}): try again", self.base))
-            })?;
-            Ok(Answer { status, body: body.to_bytes() })
-        };
-        tokio::time::timeout(remaining, work).await.unwrap_or_else(|_| Err(late()))
+        let payload = Payload::Whole(body.unwrap_or_default());
+        let mut sending = self.sending(ctx, method, path, payload, Wanted::Whole)?;
+        sending.until = Some(Instant::now() + ctx.remaining()?);
+        if json {
+            sending.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        add(&mut sending.headers, headers)?;
+        Ok(sending)
     }
     /// Sends a stream and reads the JSON answer. The deadline does not bound it: a large body takes its time.
     pub async fn upload(
@@ -123,72 +166,117 @@ impl Http {
         bytes: impl Stream<Item = io::Result<Bytes>> + Send + Sync + 'static,
         headers: &[(&str, &str)],
     ) -> Result<Answer> {
-        let body = BodyExt::boxed(StreamBody::new(bytes.map_ok(Frame::data)));
-        let request = self.request(ctx, method, path, body, false, Duration::from_secs(120), headers)?;
-        let response = self.send(request).await?;
-        let status = response.status().as_u16();
-        let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
-        let body = body.map_err(|error| {
-            Error::unavailable(format!("the answer of {} broke off ({error}): try again", self.base))
-        })?;
-        Ok(Answer { status, body: body.to_bytes() })
+        let body: Body = BodyExt::boxed(StreamBody::new(bytes.map_ok(Frame::data)));
+        let mut sending = self.sending(ctx, method, path, Payload::Stream(body), Wanted::Whole)?;
+        add(&mut sending.headers, headers)?;
+        self.read(service_of(path), sending).await
     }
     /// Reads a stream.
     pub async fn download(&self, ctx: &Context, path: &str) -> Result<Streamed> {
-        let body = Full::new(Bytes::new()).map_err(|never| match never {}).boxed();
-        let request = self.request(ctx, "GET", path, body, false, Duration::from_secs(120), &[])?;
-        let response = self.send(request).await?;
-        if !response.status().is_success() {
-            let status = response.status().as_u16();
-            let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await.map_err(Error::internal)?;
-            return Err(Answer { status, body: body.to_bytes() }.error());
+        let sending = self.sending(ctx, "GET", path, Payload::Whole(Bytes::new()), Wanted::Stream)?;
+        let reply = self.send(service_of(path), sending).await?;
+        let length = reply.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        let status = reply.status;
+        let bytes = match reply.content {
+            Content::Stream(bytes) => bytes,
+            Content::Whole(bytes) => Box::pin(futures_util::stream::once(async move { Ok(bytes) })),
+        };
+        if status.is_success() {
+            return Ok(Streamed { length, bytes });
         }
-        let length = response.headers().get("content-length").and_then(|value| value.to_str().ok()?.parse().ok());
-        let bytes = response.into_body().into_data_stream().map_err(io::Error::other).boxed();
-        Ok(Streamed { length, bytes })
+        let body = problem(bytes).await.map_err(Error::internal)?;
+        Err(Answer { status: status.as_u16(), body }.error())
     }
 
-    #[allow(clippy::too_many_arguments, reason = "the parts of a request")]
-    fn request(
-        &self,
-        ctx: &Context,
-        method: &str,
-        path: &str,
-        body: Body,
-        json: bool,
-        remaining: Duration,
-        headers: &[(&str, &str)],
-    ) -> Result<Request<Body>> {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.base))
-            .header("x-request-id", ctx.request_id())
-            .header("x-cirro-timeout-ms", remaining.as_millis().to_string());
-        if let Some(token) = ctx.token().map(Secret::expose) {
-            request = request.header("authorization", format!("Bearer {token}"));
-        }
-        if json {
-            request = request.header("content-type", "application/json");
-        }
-        if method != "GET"
-            && let Some(key) = ctx.key()
-        {
-            request = request.header("idempotency-key", key);
-        }
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        request.body(body).map_err(|error| Error::Malformed { detail: format!("the request can't be sent: {error}") })
-    }
-    async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>> {
-        self.client.request(request).await.map_err(|error| {
-            let cause = std::error::Error::source(&error).map(|source| format!(" ({source})")).unwrap_or_default();
-            Error::unavailable(format!(
-                "{} can't be reached{cause}: check the address, and that the site runs",
-                self.base
-            ))
+    fn sending(&self, ctx: &Context, method: &str, path: &str, payload: Payload, wanted: Wanted) -> Result<Sending> {
+        let unsendable = |what: &str| Error::Malformed { detail: format!("the request can't be sent: {what}") };
+        Ok(Sending {
+            ctx: ctx.clone(),
+            method: method.parse::<Method>().map_err(|_| unsendable("its method is none"))?,
+            path: format!("{}{path}", self.prefix).parse().map_err(|_| unsendable("its path is none"))?,
+            headers: HeaderMap::new(),
+            payload,
+            wanted,
+            until: None,
+            tried: Vec::new(),
         })
     }
+    /// Sends, and takes the whole answer.
+    async fn read(&self, service: Option<Service>, sending: Sending) -> Result<Answer> {
+        let reply = self.send(service, sending).await?;
+        let body = match reply.content {
+            Content::Whole(bytes) => bytes,
+            Content::Stream(_) => return Err(Error::internal("a stream came where a whole answer was wanted")),
+        };
+        Ok(Answer { status: reply.status.as_u16(), body })
+    }
+    async fn send(&self, service: Option<Service>, sending: Sending) -> Result<Reply> {
+        let way = match &self.ways {
+            Ways::One(way) => Some(way),
+            Ways::Each(ways) => ways.iter().find(|(owner, _)| Some(*owner) == service).map(|(_, way)| way),
+        };
+        let Some(way) = way else {
+            let wanted = service.map_or("that path", Service::name);
+            return Err(Error::internal(format!("this process was not told where {wanted} is: name it at its start")));
+        };
+        way.clone().oneshot(sending).await.map_err(|fault| fault.error(&self.base))
+    }
+}
+
+impl Reach {
+    fn way(&self, service: &str, place: &Place, tls: Option<Tls>, metrics: &Arc<Metrics>) -> Result<Stack> {
+        let known = Endpoints::at(place, tls.is_some(), self.registry_tls.clone())?;
+        // an https address needs TLS even where nothing was said of it
+        let secure = matches!(place, Place::Fixed(addresses) if addresses.iter().any(Address::tls));
+        let tls = match tls {
+            None if secure => Some(Tls::system(None)?),
+            given => given,
+        };
+        Ok(stack(service, known, Arc::new(Net { tls }), &self.params, metrics))
+    }
+}
+
+/// The address in a base URL, and the path that it has besides.
+fn located(base: &str) -> Option<(Address, String)> {
+    let uri = base.parse::<Uri>().ok()?;
+    let tls = match uri.scheme_str()? {
+        "http" => false,
+        "https" => true,
+        _ => return None,
+    };
+    let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
+    let address = Address::new(uri.host()?, port, tls)?;
+    let plain = uri.query().is_none() && !uri.authority()?.as_str().contains('@');
+    plain.then(|| (address, uri.path().trim_end_matches('/').to_owned()))
+}
+
+/// The service whose path this is: its first segment, as on the bus.
+fn service_of(path: &str) -> Option<Service> {
+    let first = path.trim_start_matches('/').split(['/', '?']).next();
+    Service::ALL.into_iter().find(|service| Some(service.name()) == first)
+}
+
+fn add(headers: &mut HeaderMap, more: &[(&str, &str)]) -> Result<()> {
+    for (name, value) in more {
+        let unsendable = || Error::Malformed { detail: format!("the header {name} can't be sent") };
+        let known: HeaderName = name.parse().map_err(|_| unsendable())?;
+        let mut value = HeaderValue::from_str(value).map_err(|_| unsendable())?;
+        value.set_sensitive(known == hyper::header::AUTHORIZATION);
+        headers.insert(known, value);
+    }
+    Ok(())
+}
+
+/// A problem document that came as a stream.
+async fn problem(bytes: futures_util::stream::BoxStream<'static, io::Result<Bytes>>) -> io::Result<Bytes> {
+    let gather = |mut whole: Vec<u8>, piece: Bytes| async move {
+        if whole.len() + piece.len() > MAX_PROBLEM {
+            return Err(io::Error::other("the service's refusal is too long to be one"));
+        }
+        whole.extend_from_slice(&piece);
+        Ok(whole)
+    };
+    bytes.try_fold(Vec::new(), gather).await.map(Bytes::from)
 }
 
 #[async_trait]
@@ -196,6 +284,7 @@ impl Transport for Http {
     async fn send(&self, ctx: &Context, call: Call) -> Result<Answer> {
         let version = call.if_match.map(|version| format!("\"{}\"", version.get()));
         let headers: Vec<(&str, &str)> = version.iter().map(|version| ("if-match", version.as_str())).collect();
-        self.answer(ctx, call.method, &call.path, call.body, &headers).await
+        let sending = self.whole(ctx, call.method, &call.path, call.body, &headers)?;
+        self.read(Some(call.service), sending).await
     }
 }

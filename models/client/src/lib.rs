@@ -1,13 +1,42 @@
 //! How a process calls the services: the [`Http`] transport under `Remote` stores, and calls that are no model's verb.
 //!
-//! Here it is a plain pooled client over hyper and OpenSSL; discovery, balancing, retries and ejection are layers that
-//! will stand between [`Http`] and its pool.
+//! Every call goes down one [stack]: `Trace → Deadline → Retry → Sign → Balance`, then per endpoint `Eject → Pool →
+//! Connect`. Endpoints are named by a URL and found by [`discovery`]; a process makes itself found in the [`registry`].
 
+// The certificates of tests are made in one place, which integration tests share: it knows this crate by its name.
+#[cfg(test)]
+extern crate self as cirro_client;
+
+mod address;
+pub mod balance;
+mod budget;
+pub mod connect;
+pub mod deadline;
+pub mod discovery;
+pub mod eject;
+mod etcd;
 mod http;
+mod link;
 mod login;
+pub mod metrics;
+pub mod pool;
+pub mod registry;
+mod request;
+pub mod retry;
+mod sign;
+pub mod stack;
+#[cfg(test)]
+mod testkit;
+pub mod tls;
+pub mod trace;
 
-pub use http::{Body, Http, Streamed};
+pub use address::Address;
+pub use discovery::Place;
+pub use http::{Http, Reach, Streamed};
 pub use login::{Login, Session, refreshed};
+pub use request::Body;
+pub use stack::Params;
+pub use tls::{Identity, Tls};
 
 use cirro_models::{Context, Stores, identity::Secret};
 use std::sync::Arc;

@@ -2,7 +2,11 @@
 
 use super::{B64, Claims, Clock, EXPIRED, Header, Jwks, keys::Keys, revoked::Revoked};
 use base64::Engine;
-use cirro_models::{Error, Result, Subject, Timestamp, subject::Principal};
+use cirro_models::{
+    Error, Result, Subject, Timestamp,
+    alert::{Alert, Bell},
+    subject::Principal,
+};
 use openssl::sign::Verifier as Signature;
 use parking_lot::{Mutex, RwLock};
 use std::{
@@ -30,6 +34,8 @@ pub struct Verifier {
     remembered: RwLock<HashMap<String, Arc<Known>>>,
     freshness: Mutex<Freshness>,
 }
+
+static BELL: Bell = Bell::new(Alert::RevocationsStale);
 
 /// How old is what is known of revocations.
 #[derive(Default)]
@@ -106,11 +112,10 @@ impl Verifier {
         }
         // a service that has just started knows nothing yet, and is not to be worried about for that
         if old(freshness.as_of.unwrap_or(followed)) && !std::mem::replace(&mut freshness.alerted, true) {
-            tracing::warn!(
-                alert = "revocations_stale",
-                "nothing was heard of revoked tokens for {} s: changes are refused until identity can be reached",
-                STALE.as_secs()
-            );
+            BELL.ring(|| {
+                let seconds = STALE.as_secs();
+                format!("nothing was heard of revoked tokens for {seconds} s: changes are refused until identity can be reached")
+            });
         }
         Err(Error::unavailable(
             "nothing can be changed just now: this service has not reached identity for a minute, and can't know whose \
@@ -218,34 +223,11 @@ impl Known {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::AtomicUsize;
-    use tracing::{Event, field::Visit};
-    use tracing_subscriber::{Layer, layer::SubscriberExt};
-
-    /// Counts the alerts of this name.
-    struct Alerts(&'static str, Arc<AtomicUsize>);
-    impl<S: tracing::Subscriber> Layer<S> for Alerts {
-        fn on_event(&self, event: &Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
-            event.record(&mut Named(self));
-        }
-    }
-    struct Named<'a>(&'a Alerts);
-    impl Visit for Named<'_> {
-        fn record_str(&mut self, field: &tracing::field::Field, value: &str) {
-            if field.name() == "alert" && value == self.0.0 {
-                self.0.1.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-        fn record_debug(&mut self, _: &tracing::field::Field, _: &dyn std::fmt::Debug) {}
-    }
 
     #[test]
     fn what_is_too_old_refuses_changes_and_is_told_once_for_each_time() {
-        let told = Arc::new(AtomicUsize::new(0));
-        let count = || told.load(Ordering::Relaxed);
-        let _log = tracing::subscriber::set_default(
-            tracing_subscriber::registry().with(Alerts("revocations_stale", told.clone())),
-        );
+        let before = Alert::RevocationsStale.raised();
+        let count = || Alert::RevocationsStale.raised() - before;
         let verifier = Verifier::default();
         verifier.require_fresh().unwrap();
         verifier.is_followed();
