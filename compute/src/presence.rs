@@ -73,7 +73,7 @@ impl Presence {
     }
 }
 
-/// Tells the other processes who has called here, in one statement, and hears who has called there. Where one process
+/// Tells the other processes who has called here, in one statement once they are known, and hears who has called there. Where one process
 /// owns the database there are no others.
 pub(crate) async fn share(ctx: &Context) -> Result<()> {
     let (database, presence) = (ctx.database()?, ctx.stores().part::<Presence>()?);
@@ -95,17 +95,25 @@ fn count(c: &mut AnyConnection, called: &[Id<Node>]) -> Result<()> {
     // sorted, so that two processes that count the same nodes do not lock each other out
     let mut nodes: Vec<Uuid> = called.iter().map(|node| node.uuid()).collect();
     nodes.sort_unstable();
-    for node in &nodes {
-        known(c, Id::from_uuid(*node))?;
+    let one_more = |c: &mut AnyConnection| {
+        let of_these = row::table.filter(row::node_id.eq_any(nodes.iter().copied().map(GuidValue)));
+        diesel::update(of_these).set(row::beats.eq(row::beats + 1)).execute(c).map_err(Error::internal)
+    };
+    if one_more(c)? < nodes.len() {
+        // some call for the first time; that the others are counted twice harms nothing
+        for node in &nodes {
+            add(c, GuidValue(*node), None, 0)?;
+        }
+        one_more(c)?;
     }
-    let of_these = row::table.filter(row::node_id.eq_any(nodes.into_iter().map(GuidValue)));
-    diesel::update(of_these).set(row::beats.eq(row::beats + 1)).execute(c).map(drop).map_err(Error::internal)
+    Ok(())
 }
 
-fn known(c: &mut AnyConnection, node: Id<Node>) -> Result<()> {
-    let new = (row::node_id.eq(node.store()), row::sequence.eq(0), row::beats.eq(0));
+/// Adds a node's row, unless there is one; says whether it did.
+fn add(c: &mut AnyConnection, node: GuidValue, boot: Option<GuidValue>, sequence: i64) -> Result<bool> {
+    let new = (row::node_id.eq(node), row::boot_id.eq(boot), row::sequence.eq(sequence), row::beats.eq(0));
     let insert = diesel::insert_into(row::table).values(new);
-    Both(insert.on_conflict(row::node_id).do_nothing()).execute(c).map(drop).map_err(Error::internal)
+    Both(insert.on_conflict(row::node_id).do_nothing()).execute(c).map(|rows| rows == 1).map_err(Error::internal)
 }
 
 /// Whether a report is newer than those of the same boot before it, whichever process took those over; remembers it in
@@ -119,10 +127,10 @@ pub(crate) fn is_news(c: &mut AnyConnection, node: Id<Node>, report: &NodeReport
         let newer: i64 = newer.count().get_result(c).map_err(Error::internal)?;
         return Ok(newer == 0);
     }
-    known(c, node)?;
     let older = row::boot_id.is_null().or(row::boot_id.ne(boot)).or(row::sequence.lt(sequence));
     let taken = diesel::update(row::table.filter(row::node_id.eq(node.store())).filter(older))
         .set((row::boot_id.eq(boot), row::sequence.eq(sequence)))
-        .execute(c);
-    taken.map(|rows| rows == 1).map_err(Error::internal)
+        .execute(c)
+        .map_err(Error::internal)?;
+    Ok(taken == 1 || add(c, node.store(), boot, sequence)?)
 }

@@ -30,7 +30,10 @@ pub async fn run(ctx: impl Fn() -> Context + Send) {
 /// One look.
 pub async fn step(ctx: &Context) -> Result<()> {
     let (signer, database) = (ctx.stores().part::<Signer>()?, ctx.database()?);
-    signer.reload(&database).await?;
+    if !database.is_exclusive() {
+        // another process may have made a key or taken one away
+        signer.reload(&database).await?;
+    }
     signer.renew(&database).await?;
     let before = signer.clock().now().plus_seconds(-KEPT_S);
     while has_expired(&database, before).await? {

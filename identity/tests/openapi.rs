@@ -5,9 +5,7 @@
 #[allow(dead_code, reason = "shared with the tests of the service")]
 mod site;
 
-use cirro_server::testkit::{
-    Backend, Own, assert_document, document, document_faults, probe_as_stranger, probe_without_token,
-};
+use cirro_server::testkit::{Backend, Own, check_document, document, probe_as_stranger, probe_without_token};
 use serde_json::{Value, json};
 use site::Site;
 
@@ -18,11 +16,7 @@ const WITHOUT_TOKEN: &str = include_str!("without_token.txt");
 #[tokio::test]
 async fn the_document_is_the_committed_one_and_valid() {
     let site = Site::without_admin(Backend::Sqlite).await;
-    let document = document(&site.identity);
-    assert_eq!(document_faults(&document), Vec::<String>::new());
-    assert_document(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/openapi.json"), &document);
-    let served = site.server.send("GET", "/identity/v1/openapi.json", &[], "").await.good();
-    assert_eq!(served, document);
+    check_document(&site.identity, &site.server, env!("CARGO_MANIFEST_DIR")).await;
 }
 
 #[tokio::test]

@@ -5,20 +5,14 @@
 #[allow(dead_code, reason = "shared with the tests of the service")]
 mod site;
 
-use cirro_server::testkit::{
-    Backend, Own, assert_document, document, document_faults, probe_as_stranger, probe_without_token,
-};
+use cirro_server::testkit::{Backend, Own, check_document, document, probe_as_stranger, probe_without_token};
 use serde_json::json;
 use site::{Site, noise};
 
 #[tokio::test]
 async fn the_document_is_the_committed_one_and_valid() {
     let site = Site::new(Backend::Sqlite).await;
-    let document = document(&site.images);
-    assert_eq!(document_faults(&document), Vec::<String>::new());
-    assert_document(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/openapi.json"), &document);
-    let served = site.server.send("GET", "/images/v1/openapi.json", &[], "").await.good();
-    assert_eq!(served, document);
+    check_document(&site.images, &site.server, env!("CARGO_MANIFEST_DIR")).await;
 }
 
 #[tokio::test]

@@ -9,19 +9,13 @@ use cirro_models::{
     Verbs,
     storage::{Attachment, StoragePool, Volume},
 };
-use cirro_server::testkit::{
-    Backend, Own, assert_document, document, document_faults, probe_as_stranger, probe_without_token,
-};
+use cirro_server::testkit::{Backend, Own, check_document, document, probe_as_stranger, probe_without_token};
 use site::Site;
 
 #[tokio::test]
 async fn the_document_is_the_committed_one_and_valid() {
     let site = Site::new(Backend::Sqlite).await;
-    let document = document(&site.storage);
-    assert_eq!(document_faults(&document), Vec::<String>::new());
-    assert_document(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/openapi.json"), &document);
-    let served = site.server.send("GET", "/storage/v1/openapi.json", &[], "").await.good();
-    assert_eq!(served, document);
+    check_document(&site.storage, &site.server, env!("CARGO_MANIFEST_DIR")).await;
 }
 
 #[tokio::test]

@@ -4,6 +4,8 @@ use cirro_models::{Error, Result, sql::AnyConnection};
 use diesel::{connection::SimpleConnection, pg::Pg, sqlite::Sqlite};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
+// Their versions and those of the services are kept in one table: a later one is called `base-0001_…`, which no service's
+// date can be.
 const BASE_SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 const BASE_POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 

@@ -66,7 +66,7 @@ impl Database {
         let feed = Feed::open(&mut first)?;
         let sqlite = matches!(first, AnyConnection::Sqlite(_));
         let caches = Arc::new(Caches::default());
-        if !sqlite {
+        if let Url::Postgres(url) = url {
             notify::start(url.clone(), &feed)?;
         }
         let readers = (0..READERS).map(|_| url.connect()).collect::<Result<Vec<_>>>()?;

@@ -1,9 +1,9 @@
 //! Hears of other processes' commits to the same PostgreSQL database, so that readers of the feed need not wait for
 //! their next look. A lost word costs them that wait, never an entry.
 
-use crate::db::{Feed, open::Url};
-use cirro_models::{Error, Result, sql::AnyConnection};
-use diesel::connection::SimpleConnection;
+use crate::db::{Feed, open::postgres};
+use cirro_models::{Error, Result};
+use diesel::{PgConnection, connection::SimpleConnection};
 use std::{thread, time::Duration};
 
 /// What a transaction that wrote does before it ends. PostgreSQL sends it with the commit, to this database only.
@@ -15,7 +15,7 @@ const ASK: Duration = Duration::from_millis(20);
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Starts the thread that listens; it ends when nobody has the feed any more.
-pub(crate) fn start(url: Url, feed: &Feed) -> Result<()> {
+pub(crate) fn start(url: String, feed: &Feed) -> Result<()> {
     let feed = feed.weak();
     let work = move || {
         let mut connection = None;
@@ -30,14 +30,13 @@ pub(crate) fn start(url: Url, feed: &Feed) -> Result<()> {
 }
 
 /// A connection that is told of commits; none while the database can't be reached, which its other users report.
-fn listening(url: &Url) -> Option<AnyConnection> {
-    let mut connection = url.connect().ok()?;
+fn listening(url: &str) -> Option<PgConnection> {
+    let mut connection = postgres(url).ok()?;
     connection.batch_execute("LISTEN cirro_change").ok().map(|()| connection)
 }
 
 /// Wakes readers if the connection was told of commits; none if it has ended.
-fn heard(connection: &mut AnyConnection, feed: &Feed) -> Option<()> {
-    let AnyConnection::Pg(connection) = connection else { return None };
+fn heard(connection: &mut PgConnection, feed: &Feed) -> Option<()> {
     let mut any = false;
     for told in connection.notifications_iter() {
         told.ok()?;

@@ -5,7 +5,11 @@ use crate::db::{
     Database, Feed, database_error,
     tables::{change, request, site},
 };
-use cirro_models::{Result, Subject, Timestamp, feed::Position, sql::AnyConnection};
+use cirro_models::{
+    Result, Subject, Timestamp,
+    feed::Position,
+    sql::{AnyConnection, GuidValue},
+};
 use diesel::prelude::*;
 use std::time::Duration;
 
@@ -15,7 +19,7 @@ pub(crate) const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Under which name the last forgotten position is kept.
 const FORGOTTEN: &str = "feed_forgotten";
-/// How many entries one transaction forgets: others wait meanwhile.
+/// How many entries, and how many answers, one transaction forgets: others wait meanwhile.
 const BATCH: i64 = 5000;
 
 impl Database {
@@ -34,7 +38,8 @@ impl Database {
     }
 }
 
-/// Forgets the oldest entries and says how many; the newest one stays, so that the end of the feed is known.
+/// Forgets the oldest entries and answers, and says how many of the more numerous; the newest entry stays, so that the end
+/// of the feed is known.
 fn forget(c: &mut AnyConnection, feed: &Feed, cutoff: i64) -> Result<i64> {
     let end = feed.end(c)?;
     let before_end =
@@ -54,12 +59,22 @@ fn forget(c: &mut AnyConnection, feed: &Feed, cutoff: i64) -> Result<i64> {
         let row = (site::key.eq(FORGOTTEN), site::value.eq(format!("{xid},{seq}")));
         diesel::insert_into(site::table).values(row).execute(c).map_err(database_error)?;
     }
-    let none = (request::key_hash.eq(None::<Vec<u8>>), request::answer.eq(None::<String>));
-    let over = request::table
+    let answers = forget_answers(c, cutoff)?;
+    Ok(i64::try_from(old.len().max(answers)).unwrap_or(i64::MAX))
+}
+
+/// Forgets the oldest answers, and the keys that they were given for, and says how many. No key is kept without an answer.
+fn forget_answers(c: &mut AnyConnection, cutoff: i64) -> Result<usize> {
+    let over: Vec<GuidValue> = request::table
+        .filter(request::answer.is_not_null())
         .filter(request::at.lt(cutoff))
-        .filter(request::key_hash.is_not_null().or(request::answer.is_not_null()));
-    diesel::update(over).set(none).execute(c).map_err(database_error)?;
-    Ok(i64::try_from(old.len()).unwrap_or(i64::MAX))
+        .order(request::at)
+        .select(request::id)
+        .limit(BATCH)
+        .load(c)
+        .map_err(database_error)?;
+    let none = (request::key_hash.eq(None::<Vec<u8>>), request::answer.eq(None::<String>));
+    diesel::update(request::table.filter(request::id.eq_any(over))).set(none).execute(c).map_err(database_error)
 }
 
 /// Whether entries after this position may have been forgotten.

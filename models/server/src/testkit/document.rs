@@ -1,6 +1,6 @@
 //! The OpenAPI document as tests see it: whether it is one, what it lists, and values that fit its schemas.
 
-use crate::owner::Running;
+use crate::{owner::Running, testkit::Server};
 use serde_json::{Map, Value, json};
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -10,7 +10,7 @@ pub fn document(running: &Running) -> Value {
 }
 
 /// Fails unless the document is what is committed in `file`; with `CIRRO_UPDATE_SNAPSHOTS=1` it is written there.
-pub fn assert_document(file: impl AsRef<Path>, document: &Value) {
+fn assert_document(file: impl AsRef<Path>, document: &Value) {
     let (file, text) = (file.as_ref(), format!("{document:#}\n"));
     if std::env::var_os("CIRRO_UPDATE_SNAPSHOTS").is_some_and(|value| value == "1") {
         fs::write(file, text).expect("the snapshot can't be written");
@@ -29,6 +29,16 @@ pub fn assert_document(file: impl AsRef<Path>, document: &Value) {
         at(&kept),
         at(&text)
     );
+}
+
+/// Fails unless the service's document is a sound one, is what its crate has committed in `tests/openapi.json`, and is what
+/// it serves. `crate_root` is its `CARGO_MANIFEST_DIR`.
+pub async fn check_document(running: &Running, server: &Server, crate_root: &str) {
+    let document = document(running);
+    assert_eq!(document_faults(&document), Vec::<String>::new());
+    assert_document(Path::new(crate_root).join("tests/openapi.json"), &document);
+    let path = format!("/{}/v1/openapi.json", running.service().name());
+    assert_eq!(server.send("GET", &path, &[], "").await.good(), document);
 }
 
 /// An operation of a document.

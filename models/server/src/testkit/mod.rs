@@ -5,10 +5,9 @@
 //! use cirro_models::{Service, Verbs, identity::User};
 //! use cirro_server::{Owner, Plain, db::Migrations, testkit::{Actors, Backend, Server, schema_differences}};
 //!
-//! # fn migrations() -> diesel_migrations::EmbeddedMigrations { unimplemented!() }
-//! # async fn example() -> cirro_models::Result<()> {
+//! # async fn example(migrations: fn() -> Migrations) -> cirro_models::Result<()> {
 //! for backend in Backend::BOTH {
-//!     let scratch = backend.open(Migrations(migrations())).await?;
+//!     let scratch = backend.open(migrations()).await?;
 //!     let owner = Owner::new(Service::Identity, scratch.database.clone()).owns::<User>(Plain);
 //!     let running = Owner::mount_together(vec![owner]).remove(0);
 //!     assert_eq!(schema_differences(&running).await?, Vec::<String>::new());
@@ -35,7 +34,7 @@ mod server;
 
 pub use actors::{Actor, Actors};
 pub use call::{Told, eventually};
-pub use document::{Operation, assert_document, document, document_faults, operations, sample};
+pub use document::{Operation, check_document, document, document_faults, operations, sample};
 pub use matrix::Matrix;
 pub use probe::{Own, probe_as_stranger, probe_without_token};
 pub use schema::schema_differences;

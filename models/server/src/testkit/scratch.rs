@@ -1,6 +1,6 @@
 //! Throw-away databases.
 
-use crate::db::{Database, Migrations, begin_openssl, postgres};
+use crate::db::{Database, Migrations, postgres};
 use cirro_models::Result;
 use diesel::connection::SimpleConnection;
 
@@ -36,7 +36,6 @@ impl Backend {
 
     /// A new database with these tables.
     pub async fn open(self, migrations: Migrations) -> Result<Scratch> {
-        begin_openssl();
         let (url, guard) = match self {
             Self::Sqlite => {
                 let folder = tempfile::tempdir().expect("a temporary folder can't be made: check TMPDIR");
