@@ -1,6 +1,7 @@
 //! The identity service: who may do what.
 
 mod attempts;
+pub mod authority;
 pub mod bootstrap;
 mod controllers;
 pub mod keys;

@@ -30,6 +30,7 @@ pub mod patch;
 pub mod permission;
 pub mod problem;
 pub mod remote;
+pub mod site_role;
 #[cfg(feature = "sql")]
 pub mod sql;
 pub mod storage;
@@ -48,6 +49,7 @@ pub use model::{Created, Deleted, Model, ModelRef, Service, Verbs};
 pub use name::Name;
 pub use page::{Listing, Page};
 pub use permission::{Reach, Role, Scope};
+pub use site_role::SiteRole;
 pub use store::{Store, Stores};
 pub use subject::{Principal, Subject};
 pub use units::{Bytes, Count, Generation, GiB, MiB, Vcpus};

@@ -141,7 +141,7 @@ pub trait Model:
     fn refs(&self) -> Vec<ModelRef>;
     /// How far a subject reaches into the rows.
     fn reach(subject: &Subject, operation: Operation) -> Reach {
-        crate::permission::reach(subject, Self::SCOPE, &Self::RIGHTS, operation, Self::NODE_FIELD)
+        crate::permission::reach(subject, Self::SERVICE, Self::SCOPE, &Self::RIGHTS, operation, Self::NODE_FIELD)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Who may do what: roles, the permission table of a model, and how far a subject reaches into its rows.
 
 use crate::{
-    Id, choice,
+    Id, Service, choice,
     identity::project::Project,
     subject::{Principal, Subject},
 };
@@ -62,6 +62,8 @@ pub struct Rights {
     pub update: Right,
     /// To delete.
     pub delete: Right,
+    /// What the other services may do for their own work; without a name, each of them.
+    pub services: &'static [(Operation, Option<Service>)],
 }
 
 /// An operation of the permission table.
@@ -78,6 +80,11 @@ pub enum Operation {
 }
 
 impl Rights {
+    /// Whether another service than the owner may do this for its own work.
+    fn of_service(&self, operation: Operation, service: &str) -> bool {
+        let named = |who: &Option<Service>| who.is_none_or(|who| who.name() == service);
+        self.services.iter().any(|(what, who)| *what == operation && named(who))
+    }
     /// What this operation takes.
     pub const fn of(&self, operation: Operation) -> Right {
         match operation {
@@ -121,16 +128,23 @@ pub enum Reach {
     Node(Uuid),
 }
 
-/// How far `subject` reaches into the rows of a model with this scope and table.
+/// How far `subject` reaches into the rows of a model with this owner, scope and table.
 ///
 /// `node_field` says whether the model names the node that a row is assigned to: a node reads those and nothing else.
-pub fn reach(subject: &Subject, scope: Scope, rights: &Rights, operation: Operation, node_field: bool) -> Reach {
+pub fn reach(
+    subject: &Subject,
+    owner: Service,
+    scope: Scope,
+    rights: &Rights,
+    operation: Operation,
+    node_field: bool,
+) -> Reach {
     let right = rights.of(operation);
-    if *subject.principal() == Principal::Bearer {
-        return Reach::Nothing;
-    }
-    if subject.is_service() {
-        return Reach::All;
+    match subject.principal() {
+        Principal::Bearer => return Reach::Nothing,
+        Principal::Service(name) if *name == owner.name() || rights.of_service(operation, name) => return Reach::All,
+        Principal::Service(_) => return Reach::Nothing,
+        _ => {}
     }
     if let Some(node) = subject.node() {
         let readable = node_field && operation == Operation::Read;

@@ -11,6 +11,7 @@ mod address;
 pub mod balance;
 mod budget;
 pub mod connect;
+pub mod credential;
 pub mod deadline;
 pub mod discovery;
 pub mod eject;
@@ -31,6 +32,7 @@ pub mod tls;
 pub mod trace;
 
 pub use address::Address;
+pub use credential::Credential;
 pub use discovery::Place;
 pub use http::{Http, Reach, Streamed};
 pub use login::{Login, Session, refreshed};

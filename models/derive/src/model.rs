@@ -76,13 +76,24 @@ fn constants(model: &Declaration) -> TokenStream {
     let (accepted, node) = (model.accepted, model.node().is_some());
     let unique = model.unique.iter().map(ToString::to_string);
     let once = model.once.iter().map(|extra| extra.name.to_string());
+    let services = model.services.iter().map(|(operation, service)| {
+        let who = service.as_ref().map_or_else(|| quote!(None), |name| quote!(Some(::cirro_models::Service::#name)));
+        quote!((Operation::#operation, #who))
+    });
     quote! {
         const SERVICE: ::cirro_models::Service = ::cirro_models::Service::#service;
         const PATH: &'static str = #path;
         const SCOPE: ::cirro_models::Scope = ::cirro_models::Scope::#scope;
         const RIGHTS: ::cirro_models::permission::Rights = {
-            use ::cirro_models::permission::{Right, Rights};
-            Rights { create: Right::#create, read: Right::#read, update: Right::#update, delete: Right::#delete }
+            #[allow(unused_imports)]
+            use ::cirro_models::permission::{Operation, Right, Rights};
+            Rights {
+                create: Right::#create,
+                read: Right::#read,
+                update: Right::#update,
+                delete: Right::#delete,
+                services: &[#(#services),*],
+            }
         };
         const FIELDS: &'static [::cirro_models::model::FieldInfo] = &[#(#fields),*];
         const NODE_FIELD: bool = #node;

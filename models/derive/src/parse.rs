@@ -6,7 +6,7 @@ use syn::{
     punctuated::Punctuated, spanned::Spanned,
 };
 
-const WORDS: &str = "service, path, scope, unique, accepted, create, read, update, delete, input, once";
+const WORDS: &str = "service, path, scope, unique, accepted, create, read, update, delete, services, input, once";
 const SERVICES: &[&str] = &["Identity", "Compute", "Storage", "Images"];
 const RIGHTS: &[&str] = &["Nobody", "Anyone", "Viewer", "Member", "Admin", "Operator"];
 
@@ -39,6 +39,8 @@ pub(crate) struct Declaration {
     pub(crate) read: Ident,
     pub(crate) update: Ident,
     pub(crate) delete: Ident,
+    /// What other services may do: an operation, and who; without a name, each of them.
+    pub(crate) services: Vec<(Ident, Option<Ident>)>,
     pub(crate) inputs: Vec<Extra>,
     pub(crate) once: Vec<Extra>,
     pub(crate) fields: Vec<Field>,
@@ -52,6 +54,7 @@ struct Given {
     unique: Vec<Ident>,
     accepted: bool,
     rights: [Option<Ident>; 4],
+    services: Vec<(Ident, Option<Ident>)>,
     inputs: Vec<Extra>,
     once: Vec<Extra>,
 }
@@ -105,6 +108,7 @@ impl Declaration {
             read: right(read, "read")?,
             update: right(update, "update")?,
             delete: right(delete, "delete")?,
+            services: given.services,
             inputs: given.inputs,
             once: given.once,
             fields: named.named.iter().map(Field::read).collect::<syn::Result<_>>()?,
@@ -194,6 +198,7 @@ impl Given {
             "read" => self.rights[1] = Some(one_of(word, RIGHTS, "right")?),
             "update" => self.rights[2] = Some(one_of(word, RIGHTS, "right")?),
             "delete" => self.rights[3] = Some(one_of(word, RIGHTS, "right")?),
+            "services" => self.services = services(word)?,
             "input" => self.inputs.push(extra(word)?),
             "once" => self.once.push(extra(word)?),
             _ => return Err(word.error(format!("`{name}` says nothing about a model: use {WORDS}"))),
@@ -209,6 +214,26 @@ fn one_of(word: &ParseNestedMeta, known: &[&str], what: &str) -> syn::Result<Ide
     } else {
         Err(syn::Error::new(given.span(), format!("`{given}` is no {what}: use one of {}", known.join(", "))))
     }
+}
+
+/// `read, create = Identity`: what services other than the owner may do, all of them or the one that is named.
+fn services(word: &ParseNestedMeta) -> syn::Result<Vec<(Ident, Option<Ident>)>> {
+    let mut read = Vec::new();
+    word.parse_nested_meta(|inner| {
+        let name = inner.path.get_ident().map(ToString::to_string).unwrap_or_default();
+        let operation = match name.as_str() {
+            "create" => "Create",
+            "read" => "Read",
+            "update" => "Update",
+            "delete" => "Delete",
+            _ => return Err(inner.error(format!("`{name}` is no operation: use create, read, update or delete"))),
+        };
+        let operation = Ident::new(operation, inner.path.span());
+        let who = if inner.input.peek(Token![=]) { Some(one_of(&inner, SERVICES, "service")?) } else { None };
+        read.push((operation, who));
+        Ok(())
+    })?;
+    Ok(read)
 }
 
 fn scope(word: &ParseNestedMeta) -> syn::Result<Scope> {

@@ -46,7 +46,7 @@ fn a_model_of_a_project_with_every_marker() {
     insta::assert_snapshot!(expanded(
         r#"
         #[model(service = Compute, path = "boat", scope = ProjectOrPublic(public), unique(project_id, name))]
-        #[model(create = Member, read = Viewer, update = Member, delete = Admin)]
+        #[model(create = Member, read = Viewer, update = Member, delete = Admin, services(read, create = Identity))]
         pub(crate) struct Boat {
             pub id: Id<Boat>,
             pub project_id: Id<Project>,
@@ -156,6 +156,14 @@ fn each_mistake_is_told_what_to_write_instead() {
         ("input without a request", head(&format!("{HEAD}, input(password: Secret)"))),
         ("input of an unknown request", head(&format!("{HEAD}, input(password: Secret, read)"))),
         ("unknown right", table("create = Captain, read = Viewer, update = Member, delete = Member")),
+        (
+            "unknown operation of services",
+            table("create = Member, read = Viewer, update = Member, delete = Member, services(list)"),
+        ),
+        (
+            "unknown service among services",
+            table("create = Member, read = Viewer, update = Member, delete = Member, services(read = Bank)"),
+        ),
         ("missing right", table("create = Member, read = Viewer, update = Member")),
         ("tuple struct", format!("#[model({HEAD})] pub struct Boat(Id<Boat>);")),
         ("enum", format!("#[model({HEAD})] pub enum Boat {{ Id }}")),

@@ -5,6 +5,7 @@
 //! * [`local`] and [`mounted`]: the stores of an owner, and of others in the owner's process.
 //! * [`token`]: who asks, verified offline.
 //! * [`http`]: parsing, authenticating, rendering; problem documents; OpenAPI.
+//! * [`tls`]: who is at the other end of a connection.
 //! * `testkit` (a feature): what tests of services stand on.
 //! * [`Owner`]: a service put together: which models it owns, on one screen.
 
@@ -17,6 +18,7 @@ pub mod mounted;
 pub mod owner;
 #[cfg(feature = "testkit")]
 pub mod testkit;
+pub mod tls;
 pub mod token;
 
 pub use controller::{Controller, OwnerContext, Plain};

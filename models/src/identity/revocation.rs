@@ -6,7 +6,7 @@ use crate::{Id, Meta, Model};
 /// until the last of them would have expired.
 #[derive(Model)]
 #[model(service = Identity, path = "revocation", scope = Site)]
-#[model(create = Operator, read = Operator, update = Nobody, delete = Nobody)]
+#[model(create = Operator, read = Operator, update = Nobody, delete = Nobody, services(read))]
 pub struct Revocation {
     /// Its id.
     pub id: Id<Revocation>,

@@ -6,7 +6,7 @@ use crate::{Id, Meta, Model, Timestamp};
 /// at once, and deleting one ends every token that it has signed.
 #[derive(Model)]
 #[model(service = Identity, path = "tokenkey", scope = Site)]
-#[model(create = Operator, read = Anyone, update = Nobody, delete = Operator)]
+#[model(create = Operator, read = Anyone, update = Nobody, delete = Operator, services(read))]
 pub struct TokenKey {
     /// Its id.
     pub id: Id<TokenKey>,

@@ -1,17 +1,19 @@
 //! Where a request comes from.
 
-use actix_web::{HttpMessage, HttpRequest};
+use crate::tls::Peer;
+use actix_web::HttpRequest;
+use cirro_models::SiteRole;
 use std::net::{IpAddr, Ipv4Addr};
 
-/// The client's address as the service bus tells it. Put into a request's extensions only by what has checked that the
-/// bus has sent the request: no header says it here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ClientAddress(pub IpAddr);
+/// In which the service bus tells where a request comes from; whatever a client wrote there, the bus writes over.
+pub const CLIENT_HEADER: &str = "x-cirro-client";
 
-/// Where a request comes from: what the bus tells, or else who is connected.
+/// Where a request comes from: what the bus tells, if its certificate says that it is the bus, or else who is connected.
 pub fn client_address(request: &HttpRequest) -> IpAddr {
-    let told = request.extensions().get::<ClientAddress>().map(|told| told.0);
+    let by_bus = Peer::of(request).is_some_and(|peer| peer.role == SiteRole::Bus);
+    let told = || request.headers().get(CLIENT_HEADER)?.to_str().ok()?.parse().ok();
     let peer = || request.peer_addr().map(|peer| peer.ip());
+    let found = if by_bus { told().or_else(peer) } else { peer() };
     // without a peer there is one place that all such requests share
-    told.or_else(peer).unwrap_or(Ipv4Addr::UNSPECIFIED.into())
+    found.unwrap_or(Ipv4Addr::UNSPECIFIED.into())
 }

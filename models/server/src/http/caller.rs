@@ -1,11 +1,18 @@
 //! Who calls: the headers of a request become a [`Context`].
 
 use crate::{
+    controller::service_subject,
     http::Failure,
+    tls::Peer,
     token::{Verifier, WANTED},
 };
-use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header::HeaderMap, web::Data};
-use cirro_models::{Context, Error, Result, Stores, Subject, identity::Secret};
+use actix_web::{
+    FromRequest, HttpRequest,
+    dev::Payload,
+    http::header::{AUTHORIZATION, HeaderMap},
+    web::Data,
+};
+use cirro_models::{Context, Error, Result, SiteRole, Stores, Subject, identity::Secret};
 use futures_util::{
     FutureExt,
     future::{Either, LocalBoxFuture},
@@ -69,13 +76,12 @@ fn shared(request: &HttpRequest) -> Result<&Data<Shared>> {
 fn read(request: &HttpRequest) -> Result<Context> {
     let shared = shared(request)?;
     let headers = request.headers();
-    let token = bearer(headers)?;
-    let subject: Subject = shared.verifier.verify(token)?;
+    let (subject, token) = who(request, &shared.verifier)?;
     if changes(request) {
         shared.verifier.require_fresh()?;
     }
     let id = request_id(headers).unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
-    let mut ctx = Context::verified(shared.stores.clone(), subject, Some(Secret::new(token)), id);
+    let mut ctx = Context::verified(shared.stores.clone(), subject, token, id);
     if let Some(timeout) = text(headers, TIMEOUT_HEADER) {
         let ms: u64 = timeout.parse().map_err(|_| malformed(TIMEOUT_HEADER, "a number of milliseconds"))?;
         ctx = ctx.until(Instant::now() + Duration::from_millis(ms).min(LONGEST));
@@ -86,6 +92,24 @@ fn read(request: &HttpRequest) -> Result<Context> {
         ctx = ctx.keyed(key.ok_or_else(|| malformed("Idempotency-Key", "1 to 255 ASCII characters"))?);
     }
     Ok(ctx)
+}
+
+/// Who asks: whom the token names, or else the service or node that the connection's certificate names. The bus asks
+/// nothing of its own, and a node shows no token: whoever took over a node may hold one that is somebody else's.
+fn who(request: &HttpRequest, verifier: &Verifier) -> Result<(Subject, Option<Secret>)> {
+    let role = Peer::of(request);
+    let shown = request.headers().contains_key(AUTHORIZATION);
+    match role.map(|peer| (peer.role, peer.made_at)) {
+        Some((SiteRole::Node(_), _)) if shown => Err(Error::unauthenticated(
+            "a node is known by its certificate and takes no token: send none over its connections",
+        )),
+        Some((SiteRole::Node(id), made_at)) => verifier.node(id, made_at).map(|subject| (subject, None)),
+        Some((SiteRole::Service(service), _)) if !shown => Ok((service_subject(service), None)),
+        _ => {
+            let token = bearer(request.headers())?;
+            Ok((verifier.verify(token)?, Some(Secret::new(token))))
+        }
+    }
 }
 
 /// Whether a request may change something: all but those that HTTP calls safe, and the reading of many rows at once.

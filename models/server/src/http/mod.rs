@@ -11,7 +11,7 @@ mod problem;
 mod rendered;
 mod resource;
 
-pub use address::{ClientAddress, client_address};
+pub use address::{CLIENT_HEADER, client_address};
 pub use body::{json, query};
 pub use caller::{Caller, Shared, request_id};
 pub use docs::docs;

@@ -3,8 +3,9 @@
 use super::{B64, Claims, Clock, EXPIRED, Header, Jwks, keys::Keys, revoked::Revoked};
 use base64::Engine;
 use cirro_models::{
-    Error, Result, Subject, Timestamp,
+    Error, Id, Result, Subject, Timestamp,
     alert::{Alert, Bell},
+    compute::Node,
     subject::Principal,
 };
 use openssl::sign::Verifier as Signature;
@@ -125,6 +126,17 @@ impl Verifier {
     /// Drops what has expired.
     pub(super) fn sweep(&self) {
         self.revoked.write().sweep(self.clock.now().micros());
+    }
+    /// The node that a certificate names which was made at this moment.
+    pub fn node(&self, id: Id<Node>, made_at: Timestamp) -> Result<Subject> {
+        let principal = Principal::Node(id);
+        if self.revoked.read().ends(&principal.to_string(), made_at.micros()) {
+            tracing::warn!(node = %id, "node.refused: the node's certificate was revoked");
+            return Err(Error::unauthenticated(
+                "the certificate of this node was revoked: let it join again, with a token from `cirro node join-token`",
+            ));
+        }
+        Ok(Subject::verified(principal, None, false, false, None))
     }
     /// Who a bearer token names.
     pub fn verify(&self, token: &str) -> Result<Subject> {

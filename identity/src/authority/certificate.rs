@@ -1,0 +1,105 @@
+//! What stands in the certificates of a site (RFC 5280).
+
+use super::{Authority, PKey, Private, Public};
+use cirro_models::{Name, SiteRole};
+use openssl::{
+    asn1::{Asn1Integer, Asn1Time},
+    bn::BigNum,
+    error::ErrorStack,
+    hash::MessageDigest,
+    nid::Nid,
+    pkey::{HasPublic, PKeyRef},
+    x509::{
+        X509, X509Builder, X509Name, X509NameBuilder, X509Ref,
+        extension::{BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAlternativeName, SubjectKeyIdentifier},
+    },
+};
+use std::{
+    fs::OpenOptions,
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use uuid::Uuid;
+
+/// How far back validity begins, for clocks that differ.
+const BACK: Duration = Duration::from_secs(300);
+/// How long an authority lasts.
+const AUTHORITY_LIFE: Duration = Duration::from_secs(20 * 365 * 86_400);
+/// What stands before the site's name in the authority's own.
+const CALLED: &str = "Cirro site ";
+
+/// The authority's own certificate: it signs certificates, and none below it signs others.
+pub(super) fn of_authority(site: &Name, key: &PKey<Private>) -> Result<X509, ErrorStack> {
+    let name = named(Some(&format!("{CALLED}{site}")))?;
+    let mut builder = begun(key, &name, AUTHORITY_LIFE)?;
+    builder.set_issuer_name(&name)?;
+    builder.append_extension(BasicConstraints::new().critical().ca().pathlen(0).build()?)?;
+    builder.append_extension(KeyUsage::new().critical().key_cert_sign().crl_sign().build()?)?;
+    let identifier = SubjectKeyIdentifier::new().build(&builder.x509v3_context(None, None))?;
+    builder.append_extension(identifier)?;
+    builder.sign(key, MessageDigest::sha256())?;
+    Ok(builder.build())
+}
+
+/// The site that an authority's certificate names.
+pub(super) fn site_of(certificate: &X509Ref) -> Option<Name> {
+    let entry = certificate.subject_name().entries_by_nid(Nid::COMMONNAME).next()?;
+    let name = entry.data().to_string().ok()?;
+    Name::parse(name.strip_prefix(CALLED)?).ok()
+}
+
+/// A certificate that says that the holder of a key has a role in the site.
+///
+/// It has no common name: what it says stands in its URI, and etcd's gateway refuses clients that have one.
+pub(super) fn of_role(authority: &Authority, role: SiteRole, key: &PKey<Public>) -> Result<X509, ErrorStack> {
+    let mut builder = begun(key, &named(None)?, authority.life)?;
+    builder.set_issuer_name(authority.certificate.subject_name())?;
+    builder.append_extension(BasicConstraints::new().critical().build()?)?;
+    builder.append_extension(KeyUsage::new().critical().digital_signature().build()?)?;
+    builder.append_extension(ExtendedKeyUsage::new().client_auth().server_auth().build()?)?;
+    let mut names = SubjectAlternativeName::new();
+    // an empty subject makes this the name, which is then critical (RFC 5280 §4.2.1.6)
+    names.critical().uri(&role.uri(&authority.site));
+    if let Some(dns) = role.dns() {
+        names.dns(&dns);
+    }
+    let names = names.build(&builder.x509v3_context(Some(&authority.certificate), None))?;
+    builder.append_extension(names)?;
+    builder.sign(&authority.key, MessageDigest::sha256())?;
+    Ok(builder.build())
+}
+
+fn begun<T: HasPublic>(key: &PKeyRef<T>, subject: &X509Name, life: Duration) -> Result<X509Builder, ErrorStack> {
+    let mut builder = X509::builder()?;
+    builder.set_version(2)?;
+    builder.set_serial_number(serial()?.as_ref())?;
+    builder.set_subject_name(subject)?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let at = |since: Duration| Asn1Time::from_unix(i64::try_from(since.as_secs()).unwrap_or(i64::MAX));
+    builder.set_not_before(at(now.saturating_sub(BACK))?.as_ref())?;
+    builder.set_not_after(at(now + life)?.as_ref())?;
+    builder.set_pubkey(key)?;
+    Ok(builder)
+}
+
+/// A number that tells when the certificate was made; see [`cirro_client::credential::made_at`].
+fn serial() -> Result<Asn1Integer, ErrorStack> {
+    BigNum::from_slice(Uuid::now_v7().as_bytes())?.to_asn1_integer()
+}
+
+fn named(name: Option<&str>) -> Result<X509Name, ErrorStack> {
+    let mut builder = X509NameBuilder::new()?;
+    if let Some(name) = name {
+        builder.append_entry_by_nid(Nid::COMMONNAME, name)?;
+    }
+    Ok(builder.build())
+}
+
+/// Writes a file that was not there, which only its owner reads.
+pub(super) fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
