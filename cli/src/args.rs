@@ -233,7 +233,12 @@ pub(crate) enum Command {
 impl Command {
     /// What is logged if `CIRRO_LOG` does not say: a command that serves tells what it does.
     pub(crate) fn default_log(&self) -> Option<&'static str> {
-        matches!(self, Self::Up(_) | Self::Serve(_)).then_some("info,actix_server=warn")
+        let serves = match self {
+            Self::Up(_) | Self::Serve(_) => true,
+            Self::Site(verb) => verb.serves(),
+            _ => false,
+        };
+        serves.then_some("info,actix_server=warn")
     }
     /// Does it.
     pub(crate) async fn run(self, global: &Global) -> Result<(), Failure> {

@@ -1,5 +1,7 @@
-//! A Cirro site: one process ([`up`]), or each service in processes of its own ([`serve`]) with what they share ([`site`]).
+//! A Cirro site: one process ([`up`]), or each service in processes of its own ([`serve`]) with what they share
+//! ([`site`]) behind a service bus ([`bus`]).
 
+pub mod bus;
 mod http;
 pub mod serve;
 pub mod site;

@@ -14,13 +14,16 @@ pub(crate) struct InitArgs {
     /// The site's name, which stands in every certificate
     #[arg(long, value_name = "NAME")]
     name: Name,
+    /// A name or address that people call the site by; give it for each. It stands in the certificate of the bus
+    #[arg(long, value_name = "NAME|ADDR", default_values = ["localhost", "127.0.0.1", "::1"])]
+    edge: Vec<String>,
 }
 
 impl InitArgs {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let Self { dir, name } = self;
+        let Self { dir, name, edge } = self;
         let at = dir.clone();
-        let made = tokio::task::spawn_blocking(move || site::init(&at, &name)).await.map_err(Error::internal)?;
+        let made = tokio::task::spawn_blocking(move || site::init(&at, &name, &edge)).await.map_err(Error::internal)?;
         let made = made.map_err(|error| Failure::of(error, ""))?;
         let mut told = Vec::new();
         if made.new {

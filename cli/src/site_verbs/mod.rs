@@ -1,5 +1,6 @@
 //! `cirro site …`: what an operator does with a site of several processes.
 
+mod bus;
 mod init;
 
 use crate::failure::Failure;
@@ -9,12 +10,19 @@ use clap::Subcommand;
 pub(crate) enum Verb {
     /// Make the site's certificate authority, and what its services prove their roles with; can be repeated
     Init(init::InitArgs),
+    /// Run nginx in front of the site's services, with a configuration that follows the registry
+    Bus(bus::BusArgs),
 }
 
 impl Verb {
+    /// Whether it runs until it is told to end.
+    pub(crate) fn serves(&self) -> bool {
+        matches!(self, Self::Bus(_))
+    }
     pub(crate) async fn run(self) -> Result<(), Failure> {
         match self {
             Self::Init(args) => args.run().await,
+            Self::Bus(args) => args.run().await,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `cirro site init`: the site's authority, and what its services prove their roles with.
 
+use crate::bus::EDGE_FILE;
 use cirro_client::{Credential, credential::CREDENTIAL_FILE};
 use cirro_identity::{authority::Authority, bootstrap::FirstAdmin};
 use cirro_models::{Error, Name, Result, Service, SiteRole, Timestamp};
@@ -26,12 +27,13 @@ pub struct Made {
     pub credentials: Vec<PathBuf>,
 }
 
-/// Makes the site's authority in `folder`, a credential for each service and the bus, and the first administrator's login.
+/// Makes the site's authority in `folder`, a credential for each service and the bus, a certificate for those who call the
+/// bus by one of the names in `edge`, and the first administrator's login.
 /// What is there and good stays, so it can be repeated. Blocks.
 ///
 /// # Errors
 /// The folder can't be written, or holds another site.
-pub fn init(folder: &Path, site: &Name) -> Result<Made> {
+pub fn init(folder: &Path, site: &Name, edge: &[String]) -> Result<Made> {
     let unusable = |error: std::io::Error| {
         Error::unavailable(format!("the folder {} can't be used ({error}): check rights and room", folder.display()))
     };
@@ -55,19 +57,29 @@ pub fn init(folder: &Path, site: &Name) -> Result<Made> {
             credentials.push(own);
         }
     }
+    let own = folder.join("bus").join(EDGE_FILE);
+    if !own.exists() {
+        write_private(&own, &authority.edge(edge)?)?;
+        credentials.push(own);
+    }
     Ok(Made { site: site.clone(), new, credentials })
+}
+
+fn write_private(file: &Path, bytes: &[u8]) -> Result<()> {
+    let write = || {
+        let mut file = fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(file)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    write().map_err(|error| {
+        Error::unavailable(format!("{} can't be written ({error}): check rights and room", file.display()))
+    })
 }
 
 /// The first administrator's login comes before the authority: a site that has one is complete.
 fn begin(folder: &Path, at: &Path, site: &Name) -> Result<Authority> {
     let admin = serde_json::to_string(&FirstAdmin::generate()?).map_err(Error::internal)?;
-    let file = folder.join(FIRST_ADMIN);
-    let write = || {
-        let mut file = fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&file)?;
-        file.write_all(admin.as_bytes())?;
-        file.sync_all()
-    };
-    write().map_err(|error| Error::unavailable(format!("{} can't be written ({error})", file.display())))?;
+    write_private(&folder.join(FIRST_ADMIN), admin.as_bytes())?;
     let authority = Authority::generate(site.clone())?;
     // whole or not at all
     let partial = folder.join("authority.new");

@@ -87,6 +87,16 @@ impl Authority {
         let pem = key.private_key_to_pem_pkcs8().map_err(Error::internal)?;
         Credential::from_pem(self.pem()?, [certificate, pem].concat())
     }
+    /// A new key with a certificate for a server that people call by these names and addresses, as one PEM text. It has no
+    /// role: to the site, its holder is nobody.
+    pub fn edge(&self, names: &[String]) -> Result<Vec<u8>> {
+        let key = new_key()?;
+        let made = certificate::of_edge(self, names, &key).map_err(|error| {
+            Error::invalid("edge", format!("{} can't stand in a certificate ({error})", names.join(", ")))
+        })?;
+        let (made, key) = (made.to_pem().map_err(Error::internal)?, key.private_key_to_pem_pkcs8());
+        Ok([made, key.map_err(Error::internal)?].concat())
+    }
     /// A certificate for this role and the key in a certificate request (PKCS #10), as PEM. What else the request asks for
     /// counts for nothing.
     pub fn answer(&self, role: SiteRole, request: &[u8]) -> Result<Vec<u8>> {
