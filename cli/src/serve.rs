@@ -57,6 +57,9 @@ pub(crate) struct ServeArgs {
     /// How many seconds it goes on answering after it was told to end and has left the registry
     #[arg(long, value_name = "SECONDS", default_value_t = 3)]
     drain: u64,
+    /// End when standard input does: for whoever starts it and may die
+    #[arg(long)]
+    until_stdin_closes: bool,
 }
 
 impl ServeArgs {
@@ -73,6 +76,7 @@ impl ServeArgs {
             data: self.data,
             first_admin: self.first_admin,
             drain: Duration::from_secs(self.drain),
+            until_stdin_closes: self.until_stdin_closes,
         };
         let ran = serve::run(options, |address| {
             // it serves on, also when nobody reads this any more

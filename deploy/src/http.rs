@@ -82,10 +82,18 @@ pub(crate) fn start(listener: TcpListener, serving: &Serving<'_>) -> Result<(Ser
     Ok((server, handle))
 }
 
-/// Waits until the process is told to end.
-pub(crate) async fn wait_for_the_end() -> Result<()> {
+/// Waits until the process is told to end: by a signal, or, where it was asked for, by the end of its standard input, which
+/// a parent's end is.
+pub(crate) async fn wait_for_the_end(by_stdin: bool) -> Result<()> {
     let mut term = signal(SignalKind::terminate()).map_err(Error::internal)?;
     let mut int = signal(SignalKind::interrupt()).map_err(Error::internal)?;
-    tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+    let closed = async {
+        if !by_stdin {
+            std::future::pending::<()>().await;
+        }
+        // whatever is said there, only its end counts; and one that can't be read has ended
+        let _ = tokio::io::copy(&mut tokio::io::stdin(), &mut tokio::io::sink()).await;
+    };
+    tokio::select! { _ = term.recv() => {}, _ = int.recv() => {}, () = closed => {} }
     Ok(())
 }

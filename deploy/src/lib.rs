@@ -2,6 +2,7 @@
 //! ([`site`]) behind a service bus ([`bus`]).
 
 pub mod bus;
+mod data;
 mod http;
 pub mod serve;
 pub mod site;

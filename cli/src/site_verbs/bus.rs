@@ -25,6 +25,9 @@ pub(crate) struct BusArgs {
     /// The folder for nginx: its configuration and its logs
     #[arg(long, value_name = "DIR")]
     dir: PathBuf,
+    /// End when standard input does: for whoever starts it and may die
+    #[arg(long)]
+    until_stdin_closes: bool,
 }
 
 impl BusArgs {
@@ -36,6 +39,7 @@ impl BusArgs {
             credential: self.credential,
             folder: self.dir,
             watch: self.watch,
+            until_stdin_closes: self.until_stdin_closes,
         };
         let ran = bus::run(options, |url| {
             // it runs on, also when nobody reads this any more

@@ -2,6 +2,7 @@
 
 mod bus;
 mod init;
+mod up;
 
 use crate::failure::Failure;
 use clap::Subcommand;
@@ -12,17 +13,20 @@ pub(crate) enum Verb {
     Init(init::InitArgs),
     /// Run nginx in front of the site's services, with a configuration that follows the registry
     Bus(bus::BusArgs),
+    /// Run a site of real processes on this machine, to try it: they are started again when they end
+    Up(up::UpArgs),
 }
 
 impl Verb {
     /// Whether it runs until it is told to end.
     pub(crate) fn serves(&self) -> bool {
-        matches!(self, Self::Bus(_))
+        matches!(self, Self::Bus(_) | Self::Up(_))
     }
     pub(crate) async fn run(self) -> Result<(), Failure> {
         match self {
             Self::Init(args) => args.run().await,
             Self::Bus(args) => args.run().await,
+            Self::Up(args) => args.run().await,
         }
     }
 }

@@ -49,6 +49,8 @@ pub struct Options {
     pub folder: PathBuf,
     /// Whether to follow the registry until told to end; or else nginx is brought up to date once, and runs on.
     pub watch: bool,
+    /// Whether the end of standard input ends it.
+    pub until_stdin_closes: bool,
 }
 
 /// Runs the bus. `ready` is called with its address once nginx answers.
@@ -70,7 +72,7 @@ pub async fn run(options: Options, ready: impl FnOnce(&str)) -> Result<()> {
         return Ok(());
     }
     let mut look = tokio::time::interval(LOOK);
-    let mut end = Box::pin(wait_for_the_end());
+    let mut end = Box::pin(wait_for_the_end(options.until_stdin_closes));
     loop {
         tokio::select! {
             ended = &mut end => { ended?; break; }

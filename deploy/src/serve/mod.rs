@@ -52,7 +52,7 @@ pub async fn run(options: Options, ready: impl FnOnce(&str)) -> Result<()> {
     tracing::info!(service = options.service.name(), address, "the process serves");
     ready(&address);
 
-    http::wait_for_the_end().await?;
+    http::wait_for_the_end(options.until_stdin_closes).await?;
     tracing::info!("the process leaves the registry, and ends when nobody needs it any more");
     registered.stop().await;
     tokio::time::sleep(options.drain).await;

@@ -26,6 +26,8 @@ pub struct Options {
     pub first_admin: Option<PathBuf>,
     /// How long it goes on answering after it has left the registry, so that everybody hears of it.
     pub drain: Duration,
+    /// Whether the end of standard input ends it.
+    pub until_stdin_closes: bool,
 }
 
 impl Options {

@@ -1,5 +1,6 @@
-//! What the processes of a site share: its authority and credentials ([`init()`]).
+//! A site of several processes: its authority and credentials ([`init()`]), and all of it on one machine ([`up`]).
 
 mod init;
+pub mod up;
 
 pub use init::{AUTHORITY, FIRST_ADMIN, Made, init};

@@ -1,9 +1,11 @@
 //! The node agent of this machine: a child process that is started again when it ends, and told to end with the site.
 
-use crate::up::{
+use crate::{
     data::Data,
-    machine::{self, Capacity},
-    services::Site,
+    up::{
+        machine::{self, Capacity},
+        services::Site,
+    },
 };
 use cirro_identity::bootstrap::node_credential;
 use cirro_models::{Error, Result};

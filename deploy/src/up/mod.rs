@@ -1,7 +1,6 @@
 //! `cirro up`: a whole site in one process on SQLite, with the node agent of this machine beside it.
 
 mod agent;
-mod data;
 mod machine;
 mod options;
 mod services;
@@ -9,7 +8,10 @@ mod simulated;
 
 pub use options::Options;
 
-use crate::http::{self, Serving};
+use crate::{
+    data::Data,
+    http::{self, Serving},
+};
 use cirro_identity::bootstrap::{self, FirstAdmin};
 use cirro_models::{Error, Result};
 use std::time::Duration;
@@ -36,7 +38,7 @@ pub async fn run(
     ready: impl FnOnce(&str),
 ) -> Result<()> {
     options.check()?;
-    let data = data::Data::open(&options.data)?;
+    let data = Data::open(&options.data)?;
     let site = services::open(&data).await?;
     let listener = http::bind(options.listen)?;
     let address = listener.local_addr().map_err(Error::internal)?;
@@ -59,7 +61,7 @@ pub async fn run(
     let agent = if options.agent { Some(agent::start(&site, &data, &url).await?) } else { None };
     ready(&url);
 
-    http::wait_for_the_end().await?;
+    http::wait_for_the_end(false).await?;
     tracing::info!("the site ends; its guests run on");
     drop(agents);
     if let Some(agent) = agent {

@@ -1,6 +1,6 @@
 //! The four services over their SQLite files, put together.
 
-use crate::{tasks, up::data::Data};
+use crate::{data::Data, tasks};
 use cirro_images::{
     UploadLimits,
     bytes::{ByteStore, Options},
