@@ -54,6 +54,9 @@ pub(crate) struct ServeArgs {
     /// images: where bytes are kept; all of its processes share this folder
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Where copies of the database go that are taken before a new release changes its tables
+    #[arg(long, value_name = "DIR")]
+    backup_dir: Option<PathBuf>,
     /// How many seconds it goes on answering after it was told to end and has left the registry
     #[arg(long, value_name = "SECONDS", default_value_t = 3)]
     drain: u64,
@@ -74,6 +77,7 @@ impl ServeArgs {
             credential: self.credential,
             authority: self.authority,
             data: self.data,
+            backups: self.backup_dir,
             first_admin: self.first_admin,
             drain: Duration::from_secs(self.drain),
             until_stdin_closes: self.until_stdin_closes,

@@ -1,5 +1,6 @@
 //! `cirro site …`: what an operator does with a site of several processes.
 
+mod backup;
 mod bus;
 mod init;
 mod up;
@@ -15,6 +16,10 @@ pub(crate) enum Verb {
     Bus(bus::BusArgs),
     /// Run a site of real processes on this machine, to try it: they are started again when they end
     Up(up::UpArgs),
+    /// Copy all databases, the authority and the credentials into one file, while the site runs
+    Backup(backup::BackupArgs),
+    /// Make a site from such a file, where there is none
+    Restore(backup::RestoreArgs),
 }
 
 impl Verb {
@@ -27,6 +32,8 @@ impl Verb {
             Self::Init(args) => args.run().await,
             Self::Bus(args) => args.run().await,
             Self::Up(args) => args.run().await,
+            Self::Backup(args) => args.run().await,
+            Self::Restore(args) => args.run().await,
         }
     }
 }

@@ -22,6 +22,8 @@ pub struct Options {
     pub authority: Option<PathBuf>,
     /// Where the bytes of images are; all processes of the images service share this folder.
     pub data: Option<PathBuf>,
+    /// Where copies of the database go that are taken before its tables are changed.
+    pub backups: Option<PathBuf>,
     /// How the first administrator will log in, as `cirro site init` wrote it; for identity.
     pub first_admin: Option<PathBuf>,
     /// How long it goes on answering after it has left the registry, so that everybody hears of it.

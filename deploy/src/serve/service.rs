@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 /// Opens the service's database, brings its tables up to date, and puts the service together.
 pub(super) async fn open(options: &Options, verifier: &Arc<Verifier>) -> Result<Owner> {
-    let database = |migrations| Database::open(&options.database, migrations);
+    let database = |migrations| Database::open_keeping(&options.database, migrations, options.backups.clone());
     Ok(match options.service {
         Service::Identity => {
             cirro_identity::service(database(cirro_identity::MIGRATIONS).await?, verifier.clone()).await?

@@ -1,6 +1,9 @@
-//! A site of several processes: its authority and credentials ([`init()`]), and all of it on one machine ([`up`]).
+//! A site of several processes: its authority and credentials ([`init()`]), all of it on one machine ([`up`]), and copies of
+//! what must not be lost ([`backup`]).
 
+pub mod backup;
 mod init;
 pub mod up;
 
+pub use cirro_server::db::create as create_database;
 pub use init::{AUTHORITY, FIRST_ADMIN, Made, init};

@@ -4,6 +4,7 @@
 mod options;
 mod process;
 
+pub(super) use options::database;
 pub use options::{Options, Workers};
 
 use crate::{
@@ -58,7 +59,7 @@ pub async fn run(options: Options, ready: impl FnOnce(&Started) -> Result<()>) -
         tokio::task::spawn_blocking(move || site::init(&folder, &name, &edge)).await.map_err(Error::internal)??.new
     };
     for service in Service::ALL {
-        let name = options.database(service)?.1;
+        let name = database(&options.postgres, &options.name, service)?.1;
         cirro_server::db::create(&options.postgres, &name).await?;
     }
     let processes = processes(&options, &data, &folder)?;
@@ -101,7 +102,7 @@ fn edge(options: &Options) -> Vec<String> {
 /// Everything that is to run.
 fn processes(options: &Options, data: &Data, folder: &Path) -> Result<Vec<Process>> {
     let (registry, logs) = (options.registry()?, data.folder("logs")?);
-    let images = data.folder("images")?;
+    let (images, backups) = (data.folder("images")?, data.folder("backups")?);
     let words = |list: &[&str]| list.iter().map(OsString::from).collect::<Vec<_>>();
     let mut processes = Vec::new();
     for service in Service::ALL {
@@ -110,6 +111,7 @@ fn processes(options: &Options, data: &Data, folder: &Path) -> Result<Vec<Proces
             let mut typed = words(&["serve", name, "--until-stdin-closes", "--registry", &registry]);
             typed.extend(words(&["--listen", &free_port()?.to_string(), "--credential"]));
             typed.push(folder.join(name).into());
+            typed.extend([OsString::from("--backup-dir"), backups.clone().into()]);
             match service {
                 Service::Identity => typed.extend([
                     OsString::from("--authority"),
@@ -120,7 +122,7 @@ fn processes(options: &Options, data: &Data, folder: &Path) -> Result<Vec<Proces
                 Service::Images => typed.extend([OsString::from("--data"), images.clone().into()]),
                 Service::Compute | Service::Storage => {}
             }
-            let secrets = vec![("CIRRO_DATABASE", options.database(service)?.0)];
+            let secrets = vec![("CIRRO_DATABASE", database(&options.postgres, &options.name, service)?.0)];
             let name = format!("{name}-{n}");
             processes.push(Process { log: logs.join(format!("{name}.log")), name, words: typed, secrets });
         }

@@ -34,18 +34,20 @@ impl Options {
         }
         Ok(format!("{servers}/cirro/{}", self.name))
     }
-    /// The server that databases are made on, and the one of a service there.
-    pub(super) fn database(&self, service: Service) -> Result<(String, String)> {
-        let wrong = "give it as postgres://USER:PASSWORD@HOST:PORT/DATABASE";
-        let (server, _) =
-            self.postgres.rsplit_once('/').filter(|_| self.postgres.starts_with("postgres")).ok_or_else(|| {
-                Error::invalid("postgres", format!("that is no database of a PostgreSQL server: {wrong}"))
-            })?;
-        let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' };
-        let site: String = self.name.chars().map(plain).collect();
-        let name = format!("cirro_{site}_{}", service.name());
-        Ok((format!("{server}/{name}"), name))
-    }
+}
+
+/// The URL and the name of a service's database on the server of `postgres`, for the site `name`.
+pub(in crate::site) fn database(postgres: &str, name: &Name, service: Service) -> Result<(String, String)> {
+    let wrong = "give it as postgres://USER:PASSWORD@HOST:PORT/DATABASE";
+    let (server, rest) = postgres
+        .rsplit_once('/')
+        .filter(|_| postgres.starts_with("postgres"))
+        .ok_or_else(|| Error::invalid("postgres", format!("that is no database of a PostgreSQL server: {wrong}")))?;
+    let parameters = rest.split_once('?').map(|(_, parameters)| format!("?{parameters}")).unwrap_or_default();
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' };
+    let site: String = name.chars().map(plain).collect();
+    let name = format!("cirro_{site}_{}", service.name());
+    Ok((format!("{server}/{name}{parameters}"), name))
 }
 
 /// How many processes of each service: `identity=2,compute=3`; one of each that is not named.

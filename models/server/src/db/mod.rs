@@ -5,6 +5,7 @@
 //! of its own that is repeated when it lost a race.
 
 mod audit;
+pub mod backup;
 mod create;
 mod feed;
 mod migrate;
@@ -29,7 +30,11 @@ use crate::{
     db::{open::Url, pool::Pool, writer::Writer},
 };
 use cirro_models::{Error, Result, Subject, feed::Position, sql::AnyConnection};
-use std::{fs::File, sync::Arc};
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 pub(crate) use audit::list as audit;
 #[cfg(feature = "testkit")]
@@ -58,13 +63,19 @@ const READERS: usize = 4;
 impl Database {
     /// Opens `sqlite:PATH` or `postgres://…` and brings its tables up to date.
     pub async fn open(url: &str, migrations: Migrations) -> Result<Self> {
-        let url = Url::parse(url)?;
-        tokio::task::spawn_blocking(move || Self::open_blocking(&url, migrations)).await.map_err(Error::internal)?
+        Self::open_keeping(url, migrations, None).await
     }
-    fn open_blocking(url: &Url, migrations: Migrations) -> Result<Self> {
+    /// The same; the copy that is taken before tables are changed goes to the folder `keep`. Without one, SQLite's goes
+    /// beside its file, and PostgreSQL's tables are not changed.
+    pub async fn open_keeping(url: &str, migrations: Migrations, keep: Option<PathBuf>) -> Result<Self> {
+        let url = Url::parse(url)?;
+        let open = move || Self::open_blocking(&url, migrations, keep.as_deref());
+        tokio::task::spawn_blocking(open).await.map_err(Error::internal)?
+    }
+    fn open_blocking(url: &Url, migrations: Migrations, keep: Option<&Path>) -> Result<Self> {
         let lock = url.lock()?;
         let mut first = url.connect()?;
-        migrations.run(&mut first)?;
+        migrations.run(&mut first, url, keep)?;
         let feed = Feed::open(&mut first)?;
         let sqlite = matches!(first, AnyConnection::Sqlite(_));
         let caches = Arc::new(Caches::default());

@@ -18,7 +18,7 @@ use std::time::Duration;
 pub(crate) const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Under which name the last forgotten position is kept.
-const FORGOTTEN: &str = "feed_forgotten";
+pub(super) const FORGOTTEN: &str = "feed_forgotten";
 /// How many entries, and how many answers, one transaction forgets: others wait meanwhile.
 const BATCH: i64 = 5000;
 

@@ -38,5 +38,5 @@ pub use document::{Operation, check_document, document, document_faults, operati
 pub use matrix::Matrix;
 pub use probe::{Own, probe_as_stranger, probe_without_token};
 pub use schema::schema_differences;
-pub use scratch::{Backend, Scratch};
+pub use scratch::{Backend, Empty, Scratch};
 pub use server::Server;

@@ -22,7 +22,15 @@ pub struct Scratch {
     pub database: Database,
     /// What [`Database::open`] takes: to open it again, as another process would.
     pub url: String,
-    _guard: Guard,
+    guard: Guard,
+}
+
+/// The place of a database; it is removed when this is dropped.
+pub struct Empty {
+    /// What [`Database::open`] takes.
+    pub url: String,
+    #[allow(dead_code, reason = "dropping it removes the database")]
+    guard: Guard,
 }
 
 enum Guard {
@@ -36,6 +44,12 @@ impl Backend {
 
     /// A new database with these tables.
     pub async fn open(self, migrations: Migrations) -> Result<Scratch> {
+        let Empty { url, guard } = self.empty()?;
+        let database = Database::open(&url, migrations).await?;
+        Ok(Scratch { database, url, guard })
+    }
+    /// The place of a database: a file that is not there, or a database without tables.
+    pub fn empty(self) -> Result<Empty> {
         let (url, guard) = match self {
             Self::Sqlite => {
                 let folder = tempfile::tempdir().expect("a temporary folder can't be made: check TMPDIR");
@@ -53,8 +67,21 @@ impl Backend {
                 (format!("{base}/{name}"), Guard::Database { server, name })
             }
         };
-        let database = Database::open(&url, migrations).await?;
-        Ok(Scratch { database, url, _guard: guard })
+        Ok(Empty { url, guard })
+    }
+}
+
+impl Scratch {
+    /// Closes the database, so that another process may open it; what is left is its place.
+    pub async fn let_go(self) -> Empty {
+        let Self { database, url, guard } = self;
+        let commits = database.feed().commits();
+        drop(database);
+        // its threads end on their own, and hold the feed until then
+        while commits.has_changed().is_ok() {
+            tokio::task::yield_now().await;
+        }
+        Empty { url, guard }
     }
 }
 

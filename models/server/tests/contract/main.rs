@@ -20,4 +20,5 @@ mod saving;
 mod schema;
 mod site;
 mod tokens;
+mod upgrades;
 mod writes;

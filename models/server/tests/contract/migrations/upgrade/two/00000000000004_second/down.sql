@@ -1,0 +1,1 @@
+ALTER TABLE raft DROP COLUMN logs;
