@@ -28,6 +28,10 @@ pub enum Alert {
     RegistryEntryInvalid,
     /// Nothing was heard of revoked tokens for so long that changes are refused.
     RevocationsStale,
+    /// A deferred job failed so often that it was given up: an Operator has to look.
+    JobDead,
+    /// A deferred job waits whose kind this release does not know.
+    JobKindUnknown,
 }
 
 /// One count for each alert, in the order of [`Alert::ALL`].
@@ -35,7 +39,7 @@ static RAISED: [AtomicU64; Alert::ALL.len()] = [const { AtomicU64::new(0) }; Ale
 
 impl Alert {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::ClientPoolSaturated,
         Self::ClientQueueTimeout,
         Self::ClientPoolLocked,
@@ -44,6 +48,8 @@ impl Alert {
         Self::RegistryUnreachable,
         Self::RegistryEntryInvalid,
         Self::RevocationsStale,
+        Self::JobDead,
+        Self::JobKindUnknown,
     ];
     /// The name in logs, metrics and rules.
     pub const fn name(self) -> &'static str {
@@ -56,6 +62,8 @@ impl Alert {
             Self::RegistryUnreachable => "registry_unreachable",
             Self::RegistryEntryInvalid => "registry_entry_invalid",
             Self::RevocationsStale => "revocations_stale",
+            Self::JobDead => "job_dead",
+            Self::JobKindUnknown => "job_kind_unknown",
         }
     }
     /// How often it was raised since the process started.

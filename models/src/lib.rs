@@ -29,6 +29,7 @@ pub mod page;
 pub mod patch;
 pub mod permission;
 pub mod problem;
+pub mod queue;
 pub mod remote;
 #[cfg(feature = "sql")]
 pub mod sql;

@@ -6,6 +6,7 @@ use crate::{
     http::{self, MountedModel},
     local::Local,
     mounted::{Door, Mounted},
+    queue::{Job, Pace, Works},
     token::Verifier,
 };
 use actix_web::web::ServiceConfig;
@@ -36,6 +37,7 @@ pub struct Owner {
     pub(crate) models: Vec<Arc<dyn OwnedModel>>,
     pub(crate) routes: Vec<Routes>,
     pub(crate) describes: Vec<Describe>,
+    pub(crate) works: Works,
     database: Database,
     stores: Stores,
     door: Door,
@@ -91,6 +93,7 @@ impl Owner {
             models: Vec::new(),
             routes: Vec::new(),
             describes: Vec::new(),
+            works: Works::default(),
             database,
             stores,
             door: Door::new(OnceLock::new()),
@@ -104,6 +107,12 @@ impl Owner {
         // the routes of the model ask it for bytes rather than rows
         self.stores.put_part(local);
         self.models.push(Arc::new(http::Resource::<M>::default()));
+        self
+    }
+    /// The service defers `J`: its workers know how to do it.
+    #[must_use]
+    pub fn works<J: Job>(mut self) -> Self {
+        self.works.add::<J>();
         self
     }
     /// The service also answers these routes.
@@ -177,8 +186,11 @@ impl Running {
         let subject = crate::controller::service_subject(self.owner.service);
         Context::verified(self.stores.clone(), subject, None, uuid::Uuid::now_v7().to_string())
     }
-    /// Runs until dropped: forgets what its database has kept for long enough.
+    /// Runs until dropped: does what was deferred, and forgets what its database has kept for long enough.
     pub async fn tend(self) {
+        tokio::join!(self.clone().work(Pace::default()), self.forget());
+    }
+    async fn forget(self) {
         let mut tick = tokio::time::interval(FORGET_EVERY);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {

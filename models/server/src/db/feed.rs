@@ -31,6 +31,8 @@ struct Inner {
     epoch: AtomicI64,
     /// Counts commits of this process; another process's are found by looking again.
     commits: watch::Sender<u64>,
+    /// Counts those of them that enqueued a job, and those of other processes that were heard of.
+    jobs: watch::Sender<u64>,
 }
 
 #[derive(QueryableByName)]
@@ -75,7 +77,11 @@ impl Feed {
             let kept = site::table.find("epoch").select(site::value).first::<String>(c).map_err(database_error)?;
             kept.parse().map_err(Error::internal)?
         };
-        Ok(Self(Arc::new(Inner { epoch: AtomicI64::new(epoch), commits: watch::Sender::new(0) })))
+        Ok(Self(Arc::new(Inner {
+            epoch: AtomicI64::new(epoch),
+            commits: watch::Sender::new(0),
+            jobs: watch::Sender::new(0),
+        })))
     }
     /// Changes when the database was put back to an earlier state.
     pub fn epoch(&self) -> i64 {
@@ -109,6 +115,14 @@ impl Feed {
     /// Resolves each time something was committed in this process.
     pub fn commits(&self) -> watch::Receiver<u64> {
         self.0.commits.subscribe()
+    }
+    /// Wakes workers.
+    pub(crate) fn enqueued(&self) {
+        self.0.jobs.send_modify(|count| *count += 1);
+    }
+    /// Resolves each time a job was enqueued, as far as this process hears of it.
+    pub(crate) fn jobs(&self) -> watch::Receiver<u64> {
+        self.0.jobs.subscribe()
     }
     /// The position after everything that can be read now.
     pub fn end(&self, c: &mut AnyConnection) -> Result<Position> {

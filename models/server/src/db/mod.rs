@@ -12,7 +12,7 @@ mod open;
 mod pool;
 mod prune;
 mod request;
-mod tables;
+pub(crate) mod tables;
 mod tx;
 mod usage;
 mod writer;

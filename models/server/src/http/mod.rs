@@ -6,6 +6,7 @@ mod body;
 mod caller;
 mod change;
 mod docs;
+mod job;
 pub mod openapi;
 mod problem;
 mod rendered;
@@ -47,6 +48,7 @@ pub(crate) fn configure(running: Running, verifier: Arc<Verifier>) -> impl Fn(&m
             .route("/openapi.json", web::get().to(move || openapi::serve(document.clone())))
             .configure(|config| change::routes(config, &owner))
             .configure(|config| audit::routes(config, &owner))
+            .configure(|config| job::routes(config, &owner))
             .configure(|config| owner.routes.iter().for_each(|routes| routes(config)))
             .configure(|config| owner.models.iter().for_each(|model| model.routes(config)))
             .default_service(web::to(no_such_route));
