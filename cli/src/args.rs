@@ -9,6 +9,7 @@ use crate::{
     },
     out::{self, Format},
     site::Site,
+    site_verbs::SiteVerb,
     up::UpArgs,
 };
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -210,6 +211,9 @@ pub(crate) enum Command {
         cirro audit list --service identity --user alice --all -o json"
     )]
     Audit(audit::Verb),
+    /// The site itself, for those who run it
+    #[command(subcommand)]
+    Site(SiteVerb),
     /// Print the completions of a shell
     #[command(after_help = "Examples:\n  cirro completion bash >~/.local/share/bash-completion/completions/cirro\n  \
         cirro completion zsh >~/.zfunc/_cirro\n  cirro completion fish >~/.config/fish/completions/cirro.fish")]
@@ -249,6 +253,7 @@ impl Command {
             Self::Instance(verb) => verb.run(&site()?).await,
             Self::Unclaimed(verb) => verb.run(&site()?).await,
             Self::Audit(verb) => verb.run(&site()?).await,
+            Self::Site(verb) => verb.run(&site()?).await,
             Self::Completion { shell } => completion(shell),
             Self::Version => out::text(concat!("cirro ", env!("CARGO_PKG_VERSION"))),
         }

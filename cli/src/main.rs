@@ -17,6 +17,7 @@ mod profile;
 mod quantity;
 mod resolve;
 mod site;
+mod site_verbs;
 mod table;
 mod up;
 mod verbs;
