@@ -18,6 +18,7 @@ pub mod choice;
 pub mod compute;
 pub mod context;
 pub mod error;
+pub mod events;
 pub mod feed;
 pub mod id;
 pub mod identity;

@@ -15,6 +15,7 @@ pub mod deadline;
 pub mod discovery;
 pub mod eject;
 mod etcd;
+mod events;
 mod http;
 mod link;
 mod login;
@@ -32,6 +33,7 @@ pub mod trace;
 
 pub use address::Address;
 pub use discovery::Place;
+pub use events::{Events, Next};
 pub use http::{Http, Reach, Streamed};
 pub use login::{Login, Session, refreshed};
 pub use request::Body;

@@ -3,7 +3,7 @@
 use crate::{
     controller::{Controller, Whose},
     db::Database,
-    http::{self, MountedModel},
+    http::{self, MountedModel, Room, Sockets},
     local::Local,
     mounted::{Door, Mounted},
     queue::{Job, Pace, Works},
@@ -12,9 +12,10 @@ use crate::{
 use actix_web::web::ServiceConfig;
 use async_trait::async_trait;
 use cirro_models::{
-    Context, Result, Service, Stores, Timestamp,
-    feed::{Changes, Position},
-    sql::Table,
+    Context, Result, Service, Stores, Subject, Timestamp,
+    feed::{Change, Changes, Position},
+    permission::Operation,
+    sql::{AnyConnection, Table},
 };
 use std::{
     any::Any,
@@ -38,6 +39,7 @@ pub struct Owner {
     pub(crate) routes: Vec<Routes>,
     pub(crate) describes: Vec<Describe>,
     pub(crate) works: Works,
+    pub(crate) sockets: Room,
     database: Database,
     stores: Stores,
     door: Door,
@@ -54,6 +56,8 @@ pub(crate) trait OwnedModel: MountedModel {
     fn shape(&self) -> Shape;
     /// The changes to its rows that the caller may read.
     async fn watch(&self, ctx: &Context, after: Option<Position>, wait: Duration) -> Result<Changes>;
+    /// Those of these entries, all of this model, that are about rows that the subject may read.
+    fn may_know(&self, c: &mut AnyConnection, subject: &Subject, entries: Vec<Change>) -> Result<Vec<Change>>;
 }
 
 /// What a model says of its table.
@@ -80,6 +84,9 @@ impl<M: Table> OwnedModel for http::Resource<M> {
     async fn watch(&self, ctx: &Context, after: Option<Position>, wait: Duration) -> Result<Changes> {
         ctx.stores().of::<M>()?.watch(ctx, after, wait).await
     }
+    fn may_know(&self, c: &mut AnyConnection, subject: &Subject, entries: Vec<Change>) -> Result<Vec<Change>> {
+        crate::db::may_know::<M>(c, &M::reach(subject, Operation::Read), entries)
+    }
 }
 
 impl Owner {
@@ -94,6 +101,7 @@ impl Owner {
             routes: Vec::new(),
             describes: Vec::new(),
             works: Works::default(),
+            sockets: Room::new(Sockets::default()),
             database,
             stores,
             door: Door::new(OnceLock::new()),
@@ -120,6 +128,12 @@ impl Owner {
     pub fn answers(mut self, routes: Routes, describe: Describe) -> Self {
         self.routes.push(routes);
         self.describes.push(describe);
+        self
+    }
+    /// What the service accepts of sockets that follow its changes.
+    #[must_use]
+    pub fn sockets(mut self, limits: Sockets) -> Self {
+        self.sockets = Room::new(limits);
         self
     }
     /// Controllers of the service share this.

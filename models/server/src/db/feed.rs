@@ -196,7 +196,7 @@ fn begin_epoch(c: &mut AnyConnection, epoch: i64) -> Result<()> {
 }
 
 /// How often another process's commits are looked for while a reader waits.
-const LOOK: std::time::Duration = std::time::Duration::from_millis(500);
+pub(crate) const LOOK: std::time::Duration = std::time::Duration::from_millis(500);
 /// The most entries of one answer.
 const ENTRIES: i64 = 500;
 /// How much of a reader's time is left to bring it the answer, at most.
@@ -252,11 +252,22 @@ fn readable<M: cirro_models::sql::Table>(
 ) -> Result<(Vec<Change>, Position)> {
     let entries = feed.after(c, position, ENTRIES)?;
     let end = entries.last().map_or(position, |entry| entry.position);
-    let ours: Vec<Change> = entries.into_iter().filter(|entry| entry.model == M::PATH).collect();
+    let ours = entries.into_iter().filter(|entry| entry.model == M::PATH).collect();
+    Ok((may_know::<M>(c, reach, ours)?, end))
+}
+
+/// Those of these entries of `M` that are about rows within reach.
+pub(crate) fn may_know<M: cirro_models::sql::Table>(
+    c: &mut AnyConnection,
+    reach: &cirro_models::Reach,
+    ours: Vec<Change>,
+) -> Result<Vec<Change>> {
+    if *reach == cirro_models::Reach::All {
+        return Ok(ours);
+    }
     let ids: Vec<_> = ours.iter().map(|entry| cirro_models::Id::<M>::from_uuid(entry.id)).collect();
     let rows = M::select(c, &ids).map_err(database_error)?;
     let may_know = |entry: &Change| match (rows.iter().find(|row| row.id().uuid() == entry.id), reach) {
-        (_, cirro_models::Reach::All) => true,
         (Some(row), reach) => row.within(reach),
         // the row is gone; who reached its project may know that
         (None, cirro_models::Reach::Project(project) | cirro_models::Reach::ProjectOrPublic(project)) => {
@@ -264,5 +275,5 @@ fn readable<M: cirro_models::sql::Table>(
         }
         (None, _) => false,
     };
-    Ok((ours.into_iter().filter(may_know).collect(), end))
+    Ok(ours.into_iter().filter(may_know).collect())
 }

@@ -30,6 +30,7 @@ use cirro_models::{Error, Result, Subject, feed::Position, sql::AnyConnection};
 use std::{fs::File, sync::Arc};
 
 pub(crate) use audit::list as audit;
+pub(crate) use feed::{LOOK, may_know};
 #[cfg(feature = "testkit")]
 pub(crate) use open::{begin_openssl, postgres};
 pub(crate) use request::Recorded;
