@@ -1,6 +1,7 @@
 //! The command line: what may be typed, what it means, and the help for somebody who is new here.
 
 use crate::{
+    events::EventsArgs,
     failure::Failure,
     login::{self, LoginArgs, LogoutArgs},
     nouns::{
@@ -211,6 +212,12 @@ pub(crate) enum Command {
         cirro audit list --service identity --user alice --all -o json"
     )]
     Audit(audit::Verb),
+    /// Events: what changes, a line each; JSON lines in a pipe
+    #[command(after_help = "Examples:\n  cirro events --follow\n  \
+        cirro events --service compute --model instance --follow -o json | jq -r .id\n  \
+        cirro events --service compute --after 64cf….0.2a\n\n\
+        Only what you may read is told. A broken connection is taken up again where it ended.")]
+    Events(EventsArgs),
     /// The site itself, for those who run it
     #[command(subcommand)]
     Site(SiteVerb),
@@ -253,6 +260,7 @@ impl Command {
             Self::Instance(verb) => verb.run(&site()?).await,
             Self::Unclaimed(verb) => verb.run(&site()?).await,
             Self::Audit(verb) => verb.run(&site()?).await,
+            Self::Events(args) => args.run(&site()?).await,
             Self::Site(verb) => verb.run(&site()?).await,
             Self::Completion { shell } => completion(shell),
             Self::Version => out::text(concat!("cirro ", env!("CARGO_PKG_VERSION"))),
