@@ -12,7 +12,13 @@ use cirro_models::{
     sql::{AnyConnection, GuidValue},
 };
 use diesel::prelude::*;
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 use uuid::Uuid;
 
 /// The longest reason that is kept of a failure, in characters.
@@ -27,6 +33,8 @@ pub struct Taken {
     id: Uuid,
     lease: Uuid,
     attempt: i64,
+    /// Whether its work has ended it: then the lease is gone, and nobody has taken it away.
+    ended: Arc<AtomicBool>,
 }
 
 impl Taken {
@@ -42,12 +50,17 @@ impl Taken {
     /// this transaction happens, and the other one's does.
     pub fn finish(&self, tx: &mut Tx<'_>) -> Result<()> {
         if self.end(tx, &JobState::Done, None)? {
+            self.ended.store(true, Ordering::Release);
             return Ok(());
         }
         Err(Error::conflict(format!(
             "job {} was taken by another worker, because this one was silent for too long",
             self.id
         )))
+    }
+    /// Whether its work has ended it itself, or was about to.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
     }
     /// Makes the lease last until this moment; says whether it is still ours.
     pub(super) fn renew(&self, tx: &mut Tx<'_>, until: i64) -> Result<bool> {
@@ -125,7 +138,7 @@ pub(super) fn take(tx: &mut Tx<'_>, works: &Works, now: i64, until: i64, room: i
     let due = tx.run(|c| due(c, works, now, room), database_error)?;
     let mut round = Round::default();
     for (id, kind, payload, project, request_id, attempts) in due {
-        let taken = Taken { id: id.0, lease: Uuid::now_v7(), attempt: attempts + 1 };
+        let taken = Taken { id: id.0, lease: Uuid::now_v7(), attempt: attempts + 1, ended: Arc::default() };
         if works.of(&kind).is_none_or(|work| attempts >= work.attempts()) {
             bury(tx, id)?;
             round.dead.push((kind, id.0));

@@ -184,6 +184,8 @@ impl Crew {
             let (taken, until) = (assignment.taken.clone(), later(self.now(), self.pace.lease));
             match self.write(move |tx| taken.renew(tx, until)).await {
                 Ok(true) => {}
+                // nothing is left to renew; what it does after its effect is left to it
+                Ok(false) if assignment.taken.has_ended() => std::future::pending().await,
                 Ok(false) => {
                     tracing::info!(job = %id, "a job was taken by another worker, because this one was late; it stops here");
                     return;

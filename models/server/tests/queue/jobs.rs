@@ -50,6 +50,11 @@ pub(crate) struct Part {
 }
 
 impl Part {
+    /// Waits until the fuse has stopped a job.
+    pub(crate) async fn stop(&self) {
+        let limit = std::time::Duration::from_secs(30);
+        tokio::time::timeout(limit, self.stopped.notified()).await.expect("no job comes to where it should stop");
+    }
     async fn reach(&self, step: Step) {
         if self.fuse == Some(step) {
             self.stopped.notify_one();

@@ -15,7 +15,7 @@ async fn a_count_in_the_own_database_is_made_exactly_once() {
             let scene = Scene::open(backend).await;
             let doomed = scene.process(Some(step), scene.pace()).await;
             scene.write(|tx| tx.enqueue(&Count)).await.unwrap();
-            doomed.part.stopped.notified().await;
+            doomed.part.stop().await;
             doomed.kill().await;
             let _other = scene.process(None, scene.pace()).await;
             expect_left_alone(&scene).await;
@@ -35,7 +35,7 @@ async fn an_effect_elsewhere_is_repeated_under_the_same_id() {
             let scene = Scene::open(backend).await;
             let doomed = scene.process(Some(step), scene.pace()).await;
             let job = scene.write(|tx| tx.enqueue(&Ring)).await.unwrap();
-            doomed.part.stopped.notified().await;
+            doomed.part.stop().await;
             doomed.kill().await;
             let _other = scene.process(None, scene.pace()).await;
             expect_left_alone(&scene).await;
@@ -81,7 +81,7 @@ async fn a_job_that_kills_every_worker_is_given_up() {
         scene.write(|tx| tx.enqueue(&Count)).await.unwrap();
         for _ in 0..12 {
             let doomed = scene.process(Some(Step::Taken), scene.pace()).await;
-            doomed.part.stopped.notified().await;
+            doomed.part.stop().await;
             doomed.kill().await;
             scene.clock.advance(LEASE + Duration::from_secs(1));
         }

@@ -20,7 +20,7 @@ async fn a_long_job_stays_with_its_worker() {
         let scene = Scene::open(backend).await;
         let slow = scene.process(Some(Step::Taken), scene.pace()).await;
         scene.write(|tx| tx.enqueue(&Count)).await.unwrap();
-        slow.part.stopped.notified().await;
+        slow.part.stop().await;
         let _other = scene.process(None, scene.pace()).await;
         for _ in 0..5 {
             scene.clock.advance(LEASE * 2 / 3);
@@ -46,7 +46,7 @@ async fn a_worker_that_stood_still_has_no_effect_any_more() {
         let pace = Pace { renewal: NEVER, at_once: 1, ..scene.pace() };
         let still = scene.process(Some(Step::Taken), pace).await;
         scene.write(|tx| tx.enqueue(&Count)).await.unwrap();
-        still.part.stopped.notified().await;
+        still.part.stop().await;
         scene.clock.advance(LEASE + Duration::from_secs(1));
         let other = scene.process(None, scene.pace()).await;
         let done = scene.all(JobState::Done).await.remove(0);
@@ -55,7 +55,7 @@ async fn a_worker_that_stood_still_has_no_effect_any_more() {
         still.part.go_on.notify_one();
         other.kill().await;
         scene.write(|tx| tx.enqueue(&Count)).await.unwrap();
-        still.part.stopped.notified().await;
+        still.part.stop().await;
         still.part.go_on.notify_one();
         scene.all(JobState::Done).await;
         assert_eq!(scene.count().await, 2);
@@ -69,12 +69,12 @@ async fn a_worker_that_lost_its_lease_stops() {
         let scene = Scene::open(backend).await;
         let late = scene.process(Some(Step::Taken), Pace { at_once: 1, ..scene.pace() }).await;
         scene.write(|tx| tx.enqueue(&Count)).await.unwrap();
-        late.part.stopped.notified().await;
+        late.part.stop().await;
         // as if another one had taken and done it
         scene.sql("UPDATE job SET lease = NULL, state = 'done', ended_at = 1".to_owned()).await;
         scene.write(|tx| tx.enqueue(&Count)).await.unwrap();
         // it runs one at a time, so it has let the other go
-        late.part.stopped.notified().await;
+        late.part.stop().await;
         late.part.go_on.notify_one();
         scene.all(JobState::Done).await;
         assert_eq!(scene.count().await, 1);
