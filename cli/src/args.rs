@@ -1,6 +1,7 @@
 //! The command line: what may be typed, what it means, and the help for somebody who is new here.
 
 use crate::{
+    events::EventsArgs,
     failure::Failure,
     login::{self, LoginArgs, LogoutArgs},
     nouns::{
@@ -219,6 +220,12 @@ pub(crate) enum Command {
         cirro audit list --service identity --user alice --all -o json"
     )]
     Audit(audit::Verb),
+    /// Events: what changes, a line each; JSON lines in a pipe
+    #[command(after_help = "Examples:\n  cirro events --follow\n  \
+        cirro events --service compute --model instance --follow -o json | jq -r .id\n  \
+        cirro events --service compute --after 64cf….0.2a\n\n\
+        Only what you may read is told. A broken connection is taken up again where it ended.")]
+    Events(EventsArgs),
     /// Print the completions of a shell
     #[command(after_help = "Examples:\n  cirro completion bash >~/.local/share/bash-completion/completions/cirro\n  \
         cirro completion zsh >~/.zfunc/_cirro\n  cirro completion fish >~/.config/fish/completions/cirro.fish")]
@@ -247,7 +254,7 @@ impl Command {
             Self::Login(args) => args.run(global).await,
             Self::Up(args) => args.run().await,
             Self::Serve(args) => args.run().await,
-            Self::Site(verb) => verb.run().await,
+            Self::Site(verb) => verb.run(global).await,
             Self::Logout(args) => args.run(global).await,
             Self::Token => login::token(global).await,
             Self::User(verb) => verb.run(&site()?).await,
@@ -265,6 +272,7 @@ impl Command {
             Self::Instance(verb) => verb.run(&site()?).await,
             Self::Unclaimed(verb) => verb.run(&site()?).await,
             Self::Audit(verb) => verb.run(&site()?).await,
+            Self::Events(args) => args.run(&site()?).await,
             Self::Completion { shell } => completion(shell),
             Self::Version => out::text(concat!("cirro ", env!("CARGO_PKG_VERSION"))),
         }

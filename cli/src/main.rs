@@ -6,6 +6,7 @@
 mod args;
 mod bytes;
 mod escape;
+mod events;
 mod failure;
 mod heard;
 mod input;

@@ -4,7 +4,7 @@
 //! * `controllers`: what differs from the defaults for the rows.
 //! * `transfer`: where rows and bytes meet: an upload's lease, its reservation of quota, who may read.
 //! * `routes`: `PUT` and `GET …/machineimage/{id}/bytes`.
-//! * [`tasks`]: what is put in order at start and from then on.
+//! * [`tasks`]: what is deferred, and what is put in order at start and from then on.
 
 pub mod bytes;
 mod controllers;
@@ -12,7 +12,7 @@ mod routes;
 pub mod tasks;
 mod transfer;
 
-use crate::{bytes::ByteStore, controllers::MachineImages, transfer::Transfers};
+use crate::{bytes::ByteStore, controllers::MachineImages, tasks::RemoveImage, transfer::Transfers};
 use cirro_models::{Service, images::MachineImage};
 use cirro_server::{Database, Owner, db::Migrations};
 use diesel_migrations::embed_migrations;
@@ -27,6 +27,7 @@ pub const MIGRATIONS: Migrations = Migrations(embed_migrations!("migrations"));
 pub fn service(database: Database, bytes: ByteStore, limits: &UploadLimits) -> Owner {
     Owner::new(Service::Images, database)
         .owns::<MachineImage>(MachineImages)
+        .works::<RemoveImage>()
         .answers(routes::routes, routes::describe)
         .shares(Arc::new(Transfers::new(bytes, limits)))
 }

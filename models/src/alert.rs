@@ -30,6 +30,10 @@ pub enum Alert {
     RevocationsStale,
     /// A service's database does not answer: its requests are refused until it does.
     DatabaseUnreachable,
+    /// A deferred job failed so often that it was given up: an Operator has to look.
+    JobDead,
+    /// A deferred job waits whose kind this release does not know.
+    JobKindUnknown,
 }
 
 /// One count for each alert, in the order of [`Alert::ALL`].
@@ -37,7 +41,7 @@ static RAISED: [AtomicU64; Alert::ALL.len()] = [const { AtomicU64::new(0) }; Ale
 
 impl Alert {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::ClientPoolSaturated,
         Self::ClientQueueTimeout,
         Self::ClientPoolLocked,
@@ -47,6 +51,8 @@ impl Alert {
         Self::RegistryEntryInvalid,
         Self::RevocationsStale,
         Self::DatabaseUnreachable,
+        Self::JobDead,
+        Self::JobKindUnknown,
     ];
     /// The name in logs, metrics and rules.
     pub const fn name(self) -> &'static str {
@@ -60,6 +66,8 @@ impl Alert {
             Self::RegistryEntryInvalid => "registry_entry_invalid",
             Self::RevocationsStale => "revocations_stale",
             Self::DatabaseUnreachable => "database_unreachable",
+            Self::JobDead => "job_dead",
+            Self::JobKindUnknown => "job_kind_unknown",
         }
     }
     /// How often it was raised since the process started.

@@ -18,6 +18,7 @@ pub mod choice;
 pub mod compute;
 pub mod context;
 pub mod error;
+pub mod events;
 pub mod feed;
 pub mod id;
 pub mod identity;
@@ -29,6 +30,7 @@ pub mod page;
 pub mod patch;
 pub mod permission;
 pub mod problem;
+pub mod queue;
 pub mod remote;
 pub mod site_role;
 #[cfg(feature = "sql")]

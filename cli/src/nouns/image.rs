@@ -8,7 +8,7 @@ use crate::{
     site::Site,
     table::Column,
     verbs::{Delete, LabelChanges, Labelled, List, Request, Show, Update},
-    wait::Progress,
+    wait::{Progress, Wait},
 };
 use cirro_models::{
     Name,
@@ -60,7 +60,7 @@ pub(crate) enum Verb {
     /// Change an image's name, labels, or who may use it
     Update(Update<Change>),
     /// Delete images; instances made from them run on
-    Delete(Delete),
+    Delete(Delete<Wait>),
     /// Download an image, and check that it came whole
     Download(Download),
 }

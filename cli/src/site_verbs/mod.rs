@@ -3,9 +3,10 @@
 mod backup;
 mod bus;
 mod init;
+mod queue;
 mod up;
 
-use crate::failure::Failure;
+use crate::{args::Global, failure::Failure, site::Site};
 use clap::Subcommand;
 
 #[derive(Debug, Subcommand)]
@@ -16,6 +17,11 @@ pub(crate) enum Verb {
     Bus(bus::BusArgs),
     /// Run a site of real processes on this machine, to try it: they are started again when they end
     Up(up::UpArgs),
+    /// Show the work that services have deferred; requeue or drop what they gave up
+    #[command(after_help = "Examples:\n  cirro site queue --dead\n  cirro site queue requeue images 0197…\n  \
+        cirro site queue drop images 0197…\n\n\
+        What is done is shown for a day. A requeued job is tried as often as a new one.")]
+    Queue(queue::Queue),
     /// Copy all databases, the authority and the credentials into one file, while the site runs
     Backup(backup::BackupArgs),
     /// Make a site from such a file, where there is none
@@ -27,11 +33,12 @@ impl Verb {
     pub(crate) fn serves(&self) -> bool {
         matches!(self, Self::Bus(_) | Self::Up(_))
     }
-    pub(crate) async fn run(self) -> Result<(), Failure> {
+    pub(crate) async fn run(self, global: &Global) -> Result<(), Failure> {
         match self {
             Self::Init(args) => args.run().await,
             Self::Bus(args) => args.run().await,
             Self::Up(args) => args.run().await,
+            Self::Queue(args) => args.run(&Site::open(global)?).await,
             Self::Backup(args) => args.run().await,
             Self::Restore(args) => args.run().await,
         }

@@ -1,6 +1,6 @@
 //! Images: announced here, filled by an upload, removed with their bytes.
 
-use crate::{bytes::Digest, tasks::remove, transfer::Transfers};
+use crate::{bytes::Digest, tasks::RemoveImage, transfer::Lease};
 use async_trait::async_trait;
 use cirro_models::{
     Bytes, Context, Created, Deleted, Error, Generation, Result,
@@ -53,18 +53,16 @@ impl Controller<MachineImage> for MachineImages {
         .await
     }
 
-    /// The row is marked first and goes last: a crash on the way leaves what the next start finishes.
+    /// The row is marked, and its bytes are removed by a worker.
     async fn delete(&self, ctx: &Context, current: MachineImage) -> Result<Deleted<MachineImage>> {
         let id = current.id;
-        let begun = ctx.write(move |tx| tx.begin_delete(id, |image| image.status = ImageStatus::Deleting)).await?;
-        let transfers = ctx.stores().part::<Transfers>()?;
-        match remove(ctx, &transfers, id).await {
-            Ok(()) => Ok(Deleted::Gone),
-            Err(error) => {
-                tracing::error!(image = %id, error = &error as &dyn std::error::Error, "an image's bytes are still there; trying again later");
-                Ok(Deleted::Begun(begun))
-            }
-        }
+        let begun = ctx.write(move |tx| {
+            // an upload under way ends here, and what it set aside is free at once
+            Lease::end_any(tx, id)?;
+            RemoveImage::enqueue(tx, id)?;
+            tx.begin_delete(id, |image| image.status = ImageStatus::Deleting)
+        });
+        begun.await.map(Deleted::Begun)
     }
 }
 

@@ -3,5 +3,5 @@
 mod remove;
 mod tidy;
 
-pub(crate) use remove::remove;
+pub(crate) use remove::RemoveImage;
 pub use tidy::{Tidied, run, tidy};

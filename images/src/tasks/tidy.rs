@@ -1,6 +1,7 @@
-//! Putting in order what crashes leave: uploads that nobody carries on, images half removed, bytes of no image.
+//! Putting in order what crashes leave: uploads that nobody carries on, bytes of no image, and images that a release
+//! without a work queue left half removed.
 
-use super::remove;
+use super::RemoveImage;
 use crate::transfer::{Lease, Transfers};
 use cirro_models::{
     Context, Error, Id, Model, Reach, Result,
@@ -10,7 +11,7 @@ use cirro_models::{
     },
     sql::Table,
 };
-use cirro_server::{OwnerContext, db::database_error};
+use cirro_server::{OwnerContext, Tx, db::database_error};
 use std::{collections::HashSet, time::Duration};
 use uuid::Uuid;
 
@@ -26,7 +27,7 @@ const ROWS: i64 = 1000;
 pub struct Tidied {
     /// Uploads that nobody carried on.
     pub uploads: usize,
-    /// Images that were half removed.
+    /// Images that were half removed, and that nobody was to remove.
     pub images: usize,
     /// Partial files of ended processes.
     pub partials: u64,
@@ -64,9 +65,12 @@ pub async fn tidy(ctx: &(impl Fn() -> Context + Send), starting: bool) -> Result
     let uploads = own.write(move |tx| Lease::end_abandoned(tx, all)).await?;
     let (going, known) = database.read(survey).await?;
     let mut done = Tidied { uploads, ..Tidied::default() };
-    for id in going {
-        remove(&ctx(), &transfers, id).await?;
-        done.images += 1;
+    if starting && !going.is_empty() {
+        // those that have a job already, be it a dead one, get no other
+        let enqueue = move |tx: &mut Tx<'_>| {
+            going.iter().try_fold(0, |new, id| Ok(new + usize::from(RemoveImage::enqueue(tx, *id)?)))
+        };
+        done.images = own.write(enqueue).await?;
     }
     let swept = transfers.store.sweep(known).await.map_err(Error::internal)?;
     done.partials = swept.partials_removed;

@@ -71,6 +71,8 @@ impl Site {
         let [images, identity, compute] = running;
         let actors = Actors::new();
         let server = Server::start(vec![images.clone()], &actors).await;
+        // what is deferred is done until the test's runtime ends
+        tokio::spawn(images.clone().tend());
         let site = Self { actors, server, images, store, compute, folder, _databases: databases };
         for (id, name) in [(site.actors.project, "ours"), (site.actors.elsewhere, "theirs")] {
             let mut project: Project = build(json!({"name": name, "max_image_gib": 1}));
@@ -130,6 +132,11 @@ impl Site {
 
     pub(crate) async fn image(&self, id: Id<MachineImage>) -> Result<MachineImage> {
         MachineImage::get(&self.service(), id).await
+    }
+
+    /// Waits until nobody knows the image any more.
+    pub(crate) async fn wait_until_gone(&self, id: Id<MachineImage>) {
+        wait_until("the image is gone", async || self.image(id).await.is_err_and(|error| error.is_not_found())).await;
     }
 
     /// What the project's images take of its quota.

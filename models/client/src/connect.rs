@@ -5,7 +5,7 @@ use crate::{
     link::{Io, Link, Protocol},
     metrics::Gauge,
     request::Fault,
-    tls::Tls,
+    tls::{PLAIN, SPOKEN, Tls},
 };
 use futures_util::future::BoxFuture;
 use hyper_util::rt::TokioIo;
@@ -45,18 +45,27 @@ pub(crate) struct Net {
 impl Dial for Net {
     fn dial(&self, address: Address) -> BoxFuture<'static, io::Result<(Box<dyn Io>, Protocol)>> {
         let tls = self.tls.clone();
-        Box::pin(async move {
-            let tcp = TcpStream::connect((address.host(), address.port())).await?;
-            // small requests must not wait for the acknowledgement of earlier ones
-            tcp.set_nodelay(true)?;
-            let tcp = TokioIo::new(tcp);
-            if !address.tls() {
-                return Ok((Box::new(tcp) as Box<dyn Io>, Protocol::One));
-            }
-            let tls = tls.ok_or_else(|| io::Error::other("no TLS was set up for an https address"))?;
-            tls.open(&address, tcp).await
-        })
+        Box::pin(async move { open(tls, &address, SPOKEN).await })
     }
+}
+
+impl Net {
+    /// Opens a stream on which HTTP/1.1 is spoken.
+    pub(crate) async fn dial_plainly(&self, address: &Address) -> io::Result<Box<dyn Io>> {
+        open(self.tls.clone(), address, PLAIN).await.map(|(io, _)| io)
+    }
+}
+
+async fn open(tls: Option<Tls>, address: &Address, spoken: &[u8]) -> io::Result<(Box<dyn Io>, Protocol)> {
+    let tcp = TcpStream::connect((address.host(), address.port())).await?;
+    // small requests must not wait for the acknowledgement of earlier ones
+    tcp.set_nodelay(true)?;
+    let tcp = TokioIo::new(tcp);
+    if !address.tls() {
+        return Ok((Box::new(tcp) as Box<dyn Io>, Protocol::One));
+    }
+    let tls = tls.ok_or_else(|| io::Error::other("no TLS was set up for an https address"))?;
+    tls.open(address, tcp, spoken).await
 }
 
 /// Opens connections to one endpoint.

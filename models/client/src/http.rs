@@ -5,6 +5,7 @@ use crate::{
     address::Address,
     connect::Net,
     discovery::{Endpoints, Place},
+    events::{Door, Events},
     metrics::Metrics,
     request::{Body, Content, Payload, Reply, Sending, Wanted},
     stack::{Params, Stack, stack},
@@ -14,6 +15,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use cirro_models::{
     Context, Error, Result, Service,
+    feed::Position,
     remote::{Answer, Call, Transport},
 };
 use futures_util::{Stream, TryStreamExt};
@@ -42,9 +44,23 @@ pub struct Http {
 
 enum Ways {
     /// One set of endpoints serves everything.
-    One(Stack),
+    One(Way),
     /// Each service has its own.
-    Each(Vec<(Service, Stack)>),
+    Each(Vec<(Service, Way)>),
+}
+
+/// The way to some endpoints.
+struct Way {
+    stack: Stack,
+    door: Door,
+}
+
+impl Way {
+    fn new(service: &str, known: Endpoints, tls: Option<Tls>, params: &Params, metrics: &Arc<Metrics>) -> Self {
+        let net = Arc::new(Net { tls });
+        let door = Door { known: known.clone(), net: net.clone(), params: params.connect.clone() };
+        Self { stack: stack(service, known, net, params, metrics), door }
+    }
 }
 
 /// How the endpoints of a site are spoken to.
@@ -80,7 +96,7 @@ impl Http {
         let tls = if address.tls() { Some(Tls::system(ca_file)?) } else { None };
         let metrics = Arc::new(Metrics::default());
         let known = Endpoints::fixed(vec![address]);
-        let way = stack("the site", known, Arc::new(Net { tls }), &Params::default(), &metrics);
+        let way = Way::new("the site", known, tls, &Params::default(), &metrics);
         Ok(Self { base: base.to_owned(), prefix, ways: Ways::One(way), metrics })
     }
     /// A client of endpoints that each serve every path: buses, or sites in one process. Registries can be followed
@@ -210,21 +226,41 @@ impl Http {
         };
         Ok(Answer { status: reply.status.as_u16(), body })
     }
+    /// Opens a socket that tells what changes in a service: all that the token's bearer may read, or of these models only;
+    /// after a position, or from now on.
+    ///
+    /// # Errors
+    /// [`Error::Gone`] for a position that is no longer kept: list again. What any call may be refused for.
+    pub async fn events(
+        &self,
+        ctx: &Context,
+        service: Service,
+        models: &[String],
+        after: Option<Position>,
+    ) -> Result<Events> {
+        let mut asked: Vec<(&str, String)> = models.iter().map(|model| ("model", model.clone())).collect();
+        asked.extend(after.map(|after| ("after", after.to_string())));
+        let asked = serde_urlencoded::to_string(asked).map_err(Error::internal)?;
+        let path = format!("{}/{}/v1/events?{asked}", self.prefix, service.name());
+        self.way(Some(service))?.door.open(ctx, &path).await
+    }
     async fn send(&self, service: Option<Service>, sending: Sending) -> Result<Reply> {
+        self.way(service)?.stack.clone().oneshot(sending).await.map_err(|fault| fault.error(&self.base))
+    }
+    fn way(&self, service: Option<Service>) -> Result<&Way> {
         let way = match &self.ways {
             Ways::One(way) => Some(way),
             Ways::Each(ways) => ways.iter().find(|(owner, _)| Some(*owner) == service).map(|(_, way)| way),
         };
-        let Some(way) = way else {
+        way.ok_or_else(|| {
             let wanted = service.map_or("that path", Service::name);
-            return Err(Error::internal(format!("this process was not told where {wanted} is: name it at its start")));
-        };
-        way.clone().oneshot(sending).await.map_err(|fault| fault.error(&self.base))
+            Error::internal(format!("this process was not told where {wanted} is: name it at its start"))
+        })
     }
 }
 
 impl Reach {
-    fn way(&self, service: &str, place: &Place, tls: Option<Tls>, metrics: &Arc<Metrics>) -> Result<Stack> {
+    fn way(&self, service: &str, place: &Place, tls: Option<Tls>, metrics: &Arc<Metrics>) -> Result<Way> {
         let known = Endpoints::at(place, tls.is_some(), self.registry_tls.clone())?;
         // an https address needs TLS even where nothing was said of it
         let secure = matches!(place, Place::Fixed(addresses) if addresses.iter().any(Address::tls));
@@ -232,7 +268,7 @@ impl Reach {
             None if secure => Some(Tls::system(None)?),
             given => given,
         };
-        Ok(stack(service, known, Arc::new(Net { tls }), &self.params, metrics))
+        Ok(Way::new(service, known, tls, &self.params, metrics))
     }
 }
 

@@ -21,7 +21,9 @@ use parking_lot::RwLock;
 use std::{fmt, io, path::Path, pin::Pin, sync::Arc};
 
 /// What may be spoken, best first, as ALPN writes it (RFC 7301).
-const SPOKEN: &[u8] = b"\x02h2\x08http/1.1";
+pub(crate) const SPOKEN: &[u8] = b"\x02h2\x08http/1.1";
+/// For what HTTP/2 can't carry: a WebSocket.
+pub(crate) const PLAIN: &[u8] = b"\x08http/1.1";
 
 /// Who this process is: its certificate, what lies between that and the CA, and its key.
 #[derive(Clone)]
@@ -93,15 +95,22 @@ impl Tls {
         *self.current.write() = fresh;
         Ok(())
     }
-    /// Shakes hands over an open stream, and says what is spoken.
-    pub(crate) async fn open<S>(&self, address: &Address, stream: S) -> io::Result<(Box<dyn Io>, Protocol)>
+    /// Shakes hands over an open stream, offering these protocols, and says what is spoken.
+    pub(crate) async fn open<S>(
+        &self,
+        address: &Address,
+        stream: S,
+        spoken: &[u8],
+    ) -> io::Result<(Box<dyn Io>, Protocol)>
     where
         S: Io + 'static,
     {
         let connector = self.current.read().clone();
         let mut config: ConnectConfiguration = connector.configure()?;
         config.set_verify_hostname(self.role.is_none());
-        let mut stream = SslStream::new(config.into_ssl(address.host())?, stream)?;
+        let mut ssl = config.into_ssl(address.host())?;
+        ssl.set_alpn_protos(spoken)?;
+        let mut stream = SslStream::new(ssl, stream)?;
         if let Err(error) = Pin::new(&mut stream).connect().await {
             // OpenSSL's own words only say that the certificate was refused, and not that it has expired, say
             let why = match stream.ssl().verify_result() {

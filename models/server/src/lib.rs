@@ -3,6 +3,7 @@
 //! * [`db`]: a service's own database, SQLite or PostgreSQL, written through [`Tx`] only.
 //! * [`Controller`]: the operations on one model where they differ from the defaults; knows nothing of HTTP.
 //! * [`local`] and [`mounted`]: the stores of an owner, and of others in the owner's process.
+//! * [`queue`]: what a service goes on with after it has answered.
 //! * [`token`]: who asks, verified offline.
 //! * [`http`]: parsing, authenticating, rendering; problem documents; OpenAPI.
 //! * [`tls`]: who is at the other end of a connection.
@@ -16,6 +17,7 @@ pub mod http;
 pub mod local;
 pub mod mounted;
 pub mod owner;
+pub mod queue;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 pub mod tls;
@@ -24,3 +26,4 @@ pub mod token;
 pub use controller::{Controller, OwnerContext, Plain};
 pub use db::{Database, Tx};
 pub use owner::Owner;
+pub use queue::Job;

@@ -3,17 +3,19 @@
 use crate::{
     controller::{Controller, Whose},
     db::Database,
-    http::{self, MountedModel},
+    http::{self, MountedModel, Room, Sockets},
     local::Local,
     mounted::{Door, Mounted},
+    queue::{Job, Pace, Works},
     token::Verifier,
 };
 use actix_web::web::ServiceConfig;
 use async_trait::async_trait;
 use cirro_models::{
-    Context, Result, Service, Stores, Timestamp,
-    feed::{Changes, Position},
-    sql::Table,
+    Context, Result, Service, Stores, Subject, Timestamp,
+    feed::{Change, Changes, Position},
+    permission::Operation,
+    sql::{AnyConnection, Table},
 };
 use std::{
     any::Any,
@@ -36,6 +38,8 @@ pub struct Owner {
     pub(crate) models: Vec<Arc<dyn OwnedModel>>,
     pub(crate) routes: Vec<Routes>,
     pub(crate) describes: Vec<Describe>,
+    pub(crate) works: Works,
+    pub(crate) sockets: Room,
     database: Database,
     stores: Stores,
     door: Door,
@@ -52,6 +56,8 @@ pub(crate) trait OwnedModel: MountedModel {
     fn shape(&self) -> Shape;
     /// The changes to its rows that the caller may read.
     async fn watch(&self, ctx: &Context, after: Option<Position>, wait: Duration) -> Result<Changes>;
+    /// Those of these entries, all of this model, that are about rows that the subject may read.
+    fn may_know(&self, c: &mut AnyConnection, subject: &Subject, entries: Vec<Change>) -> Result<Vec<Change>>;
 }
 
 /// What a model says of its table.
@@ -78,6 +84,9 @@ impl<M: Table> OwnedModel for http::Resource<M> {
     async fn watch(&self, ctx: &Context, after: Option<Position>, wait: Duration) -> Result<Changes> {
         ctx.stores().of::<M>()?.watch(ctx, after, wait).await
     }
+    fn may_know(&self, c: &mut AnyConnection, subject: &Subject, entries: Vec<Change>) -> Result<Vec<Change>> {
+        crate::db::may_know::<M>(c, &M::reach(subject, Operation::Read), entries)
+    }
 }
 
 impl Owner {
@@ -91,6 +100,8 @@ impl Owner {
             models: Vec::new(),
             routes: Vec::new(),
             describes: Vec::new(),
+            works: Works::default(),
+            sockets: Room::new(Sockets::default()),
             database,
             stores,
             door: Door::new(OnceLock::new()),
@@ -106,11 +117,23 @@ impl Owner {
         self.models.push(Arc::new(http::Resource::<M>::default()));
         self
     }
+    /// The service defers `J`: its workers know how to do it.
+    #[must_use]
+    pub fn works<J: Job>(mut self) -> Self {
+        self.works.add::<J>();
+        self
+    }
     /// The service also answers these routes.
     #[must_use]
     pub fn answers(mut self, routes: Routes, describe: Describe) -> Self {
         self.routes.push(routes);
         self.describes.push(describe);
+        self
+    }
+    /// What the service accepts of sockets that follow its changes.
+    #[must_use]
+    pub fn sockets(mut self, limits: Sockets) -> Self {
+        self.sockets = Room::new(limits);
         self
     }
     /// Controllers of the service share this.
@@ -177,8 +200,11 @@ impl Running {
         let subject = crate::controller::service_subject(self.owner.service);
         Context::verified(self.stores.clone(), subject, None, uuid::Uuid::now_v7().to_string())
     }
-    /// Runs until dropped: forgets what its database has kept for long enough.
+    /// Runs until dropped: does what was deferred, and forgets what its database has kept for long enough.
     pub async fn tend(self) {
+        tokio::join!(self.clone().work(Pace::default()), self.forget());
+    }
+    async fn forget(self) {
         let mut tick = tokio::time::interval(FORGET_EVERY);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {

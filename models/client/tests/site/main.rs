@@ -8,4 +8,5 @@ mod failures;
 mod pki;
 mod roles;
 mod server;
+mod sockets;
 mod streams;

@@ -9,10 +9,10 @@ use cirro_client::{Http, Params, Place, Reach, Tls, pool::PoolParams};
 use cirro_models::Service;
 use std::{sync::Arc, time::Duration};
 
-const COMPUTE: &str = "cirro://lab/service/compute";
+pub(crate) const COMPUTE: &str = "cirro://lab/service/compute";
 
 /// Compute's client at a server; each call on a connection of its own.
-fn client(server: &Server, tls: &Tls) -> Arc<Http> {
+pub(crate) fn client(server: &Server, tls: &Tls) -> Arc<Http> {
     let pool = PoolParams { age: Duration::ZERO, ..PoolParams::default() };
     let params = Params { pool, ..Params::default() };
     let reach = Reach { tls: Some(tls.clone()), site: Some("lab".to_owned()), registry_tls: None, params };
@@ -20,7 +20,7 @@ fn client(server: &Server, tls: &Tls) -> Arc<Http> {
     Arc::new(Http::each_at(&[(Service::Compute, place)], &reach).unwrap())
 }
 
-fn shows(authority: &Authority, leaf: &Leaf) -> Tls {
+pub(crate) fn shows(authority: &Authority, leaf: &Leaf) -> Tls {
     Tls::site(&authority.pem, Some(&leaf.identity())).unwrap()
 }
 

@@ -2,7 +2,7 @@
 
 use crate::pki::{Authority, Leaf};
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
+use futures_util::{SinkExt, StreamExt, stream};
 use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
 use hyper::{Request, Response, body::Frame, body::Incoming, service::service_fn};
 use hyper_openssl::SslStream;
@@ -26,6 +26,14 @@ use std::{
 use tokio::{
     net::{TcpListener, TcpStream},
     task::{JoinHandle, JoinSet},
+};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        Message,
+        handshake::derive_accept_key,
+        protocol::{CloseFrame, Role},
+    },
 };
 
 /// What a server saw.
@@ -131,7 +139,7 @@ async fn connection(tcp: TcpStream, tls: Option<SslContext>, open: Open) {
     let http = auto::Builder::new(TokioExecutor::new());
     let Some(tls) = tls else {
         let answers = service_fn(|request| answer(request, String::new(), open.0.clone()));
-        let _ended = http.serve_connection(TokioIo::new(tcp), answers).await;
+        let _ended = http.serve_connection_with_upgrades(TokioIo::new(tcp), answers).await;
         return;
     };
     let mut stream = SslStream::new(Ssl::new(&tls).unwrap(), TokioIo::new(tcp)).unwrap();
@@ -144,18 +152,41 @@ async fn connection(tcp: TcpStream, tls: Option<SslContext>, open: Open) {
     });
     let who = shown.unwrap_or_else(|| "nobody".to_owned());
     let answers = service_fn(|request| answer(request, who.clone(), open.0.clone()));
-    let _ended = http.serve_connection(stream, answers).await;
+    let _ended = http.serve_connection_with_upgrades(stream, answers).await;
 }
 
 type Said = BoxBody<Bytes, io::Error>;
 
-/// `/…/bytes` gives what was sent, or a stream of a mebibyte; everything else is a JSON list: who asks, by what protocol.
+/// What is said on a socket, and then that the reader is too slow.
+const SAID: [&str; 3] =
+    [r#"{"event":"begun","position":"1.0.1"}"#, r#"{"event":"sung"}"#, r#"{"event":"reached","position":"1.0.2"}"#];
+
+/// Turns a request into a socket.
+fn socket(request: Request<Incoming>) -> Response<Said> {
+    let accept = derive_accept_key(request.headers()["sec-websocket-key"].as_bytes());
+    tokio::spawn(async move {
+        let io = TokioIo::new(hyper::upgrade::on(request).await.unwrap());
+        let mut socket = WebSocketStream::from_raw_socket(io, Role::Server, None).await;
+        for said in SAID {
+            socket.send(Message::text(said)).await.unwrap();
+        }
+        let slow = CloseFrame { code: 4003.into(), reason: "".into() };
+        socket.close(Some(slow)).await.unwrap();
+    });
+    let response = Response::builder().status(101).header("connection", "upgrade").header("upgrade", "websocket");
+    response.header("sec-websocket-accept", accept).body(full("")).unwrap()
+}
+
+/// `/…/events` is a socket; `/…/bytes` gives what was sent, or a stream of a mebibyte; everything else is a JSON list: who asks, by what protocol.
 async fn answer(request: Request<Incoming>, who: String, seen: Arc<Seen>) -> Result<Response<Said>, Infallible> {
     seen.requests.fetch_add(1, SeqCst);
     let status = seen.status.load(SeqCst);
     if status != 0 {
         let refusal = Response::builder().status(status).body(full("{}")).unwrap();
         return Ok(refusal);
+    }
+    if request.uri().path().ends_with("/events") && request.headers().contains_key("upgrade") {
+        return Ok(socket(request));
     }
     if !request.uri().path().ends_with("/bytes") {
         let version = format!("{:?}", request.version());

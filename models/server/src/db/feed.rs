@@ -31,6 +31,8 @@ struct Inner {
     epoch: AtomicI64,
     /// Counts commits of this process; another process's are found by looking again.
     commits: watch::Sender<u64>,
+    /// Counts those of them that enqueued a job, and those of other processes that were heard of.
+    jobs: watch::Sender<u64>,
 }
 
 #[derive(QueryableByName)]
@@ -75,7 +77,11 @@ impl Feed {
             let kept = site::table.find("epoch").select(site::value).first::<String>(c).map_err(database_error)?;
             kept.parse().map_err(Error::internal)?
         };
-        Ok(Self(Arc::new(Inner { epoch: AtomicI64::new(epoch), commits: watch::Sender::new(0) })))
+        Ok(Self(Arc::new(Inner {
+            epoch: AtomicI64::new(epoch),
+            commits: watch::Sender::new(0),
+            jobs: watch::Sender::new(0),
+        })))
     }
     /// Changes when the database was put back to an earlier state.
     pub fn epoch(&self) -> i64 {
@@ -109,6 +115,14 @@ impl Feed {
     /// Resolves each time something was committed in this process.
     pub fn commits(&self) -> watch::Receiver<u64> {
         self.0.commits.subscribe()
+    }
+    /// Wakes workers.
+    pub(crate) fn enqueued(&self) {
+        self.0.jobs.send_modify(|count| *count += 1);
+    }
+    /// Resolves each time a job was enqueued, as far as this process hears of it.
+    pub(crate) fn jobs(&self) -> watch::Receiver<u64> {
+        self.0.jobs.subscribe()
     }
     /// The position after everything that can be read now.
     pub fn end(&self, c: &mut AnyConnection) -> Result<Position> {
@@ -182,7 +196,7 @@ fn begin_epoch(c: &mut AnyConnection, epoch: i64) -> Result<()> {
 }
 
 /// How often another process's commits are looked for while a reader waits.
-const LOOK: std::time::Duration = std::time::Duration::from_millis(500);
+pub(crate) const LOOK: std::time::Duration = std::time::Duration::from_millis(500);
 /// The most entries of one answer.
 const ENTRIES: i64 = 500;
 /// How much of a reader's time is left to bring it the answer, at most.
@@ -238,11 +252,22 @@ fn readable<M: cirro_models::sql::Table>(
 ) -> Result<(Vec<Change>, Position)> {
     let entries = feed.after(c, position, ENTRIES)?;
     let end = entries.last().map_or(position, |entry| entry.position);
-    let ours: Vec<Change> = entries.into_iter().filter(|entry| entry.model == M::PATH).collect();
+    let ours = entries.into_iter().filter(|entry| entry.model == M::PATH).collect();
+    Ok((may_know::<M>(c, reach, ours)?, end))
+}
+
+/// Those of these entries of `M` that are about rows within reach.
+pub(crate) fn may_know<M: cirro_models::sql::Table>(
+    c: &mut AnyConnection,
+    reach: &cirro_models::Reach,
+    ours: Vec<Change>,
+) -> Result<Vec<Change>> {
+    if *reach == cirro_models::Reach::All {
+        return Ok(ours);
+    }
     let ids: Vec<_> = ours.iter().map(|entry| cirro_models::Id::<M>::from_uuid(entry.id)).collect();
     let rows = M::select(c, &ids).map_err(database_error)?;
     let may_know = |entry: &Change| match (rows.iter().find(|row| row.id().uuid() == entry.id), reach) {
-        (_, cirro_models::Reach::All) => true,
         (Some(row), reach) => row.within(reach),
         // the row is gone; who reached its project may know that
         (None, cirro_models::Reach::Project(project) | cirro_models::Reach::ProjectOrPublic(project)) => {
@@ -250,5 +275,5 @@ fn readable<M: cirro_models::sql::Table>(
         }
         (None, _) => false,
     };
-    Ok((ours.into_iter().filter(may_know).collect(), end))
+    Ok(ours.into_iter().filter(may_know).collect())
 }

@@ -14,7 +14,7 @@ mod open;
 mod pool;
 mod prune;
 mod request;
-mod tables;
+pub(crate) mod tables;
 mod tx;
 mod usage;
 mod writer;
@@ -37,6 +37,7 @@ use std::{
 };
 
 pub(crate) use audit::list as audit;
+pub(crate) use feed::{LOOK, may_know};
 #[cfg(feature = "testkit")]
 pub(crate) use open::{begin_openssl, postgres};
 pub(crate) use request::Recorded;

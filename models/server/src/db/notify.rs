@@ -6,8 +6,20 @@ use cirro_models::{Error, Result};
 use diesel::{PgConnection, connection::SimpleConnection};
 use std::{thread, time::Duration};
 
-/// What a transaction that wrote does before it ends. PostgreSQL sends it with the commit, to this database only.
-pub(crate) const TELL: &str = "NOTIFY cirro_change";
+/// What is told of a transaction that has written rows.
+const CHANGE: &str = "cirro_change";
+/// What is told of one that has enqueued jobs.
+const JOB: &str = "cirro_job";
+
+/// What a transaction does before it ends. PostgreSQL sends it with the commit, to this database only.
+pub(crate) fn words(written: bool, enqueued: bool) -> &'static str {
+    match (written, enqueued) {
+        (false, false) => "SELECT 1",
+        (true, false) => "NOTIFY cirro_change",
+        (false, true) => "NOTIFY cirro_job",
+        (true, true) => "NOTIFY cirro_change; NOTIFY cirro_job",
+    }
+}
 
 /// How often the connection is asked for what it was sent: diesel does not lend the socket that could be waited for.
 const ASK: Duration = Duration::from_millis(20);
@@ -32,18 +44,22 @@ pub(crate) fn start(url: String, feed: &Feed) -> Result<()> {
 /// A connection that is told of commits; none while the database can't be reached, which its other users report.
 fn listening(url: &str) -> Option<PgConnection> {
     let mut connection = postgres(url).ok()?;
-    connection.batch_execute("LISTEN cirro_change").ok().map(|()| connection)
+    connection.batch_execute(&format!("LISTEN {CHANGE}; LISTEN {JOB}")).ok().map(|()| connection)
 }
 
-/// Wakes readers if the connection was told of commits; none if it has ended.
+/// Wakes readers and workers if the connection was told of commits; none if it has ended.
 fn heard(connection: &mut PgConnection, feed: &Feed) -> Option<()> {
-    let mut any = false;
+    let (mut changed, mut enqueued) = (false, false);
     for told in connection.notifications_iter() {
-        told.ok()?;
-        any = true;
+        let told = told.ok()?;
+        changed |= told.channel == CHANGE;
+        enqueued |= told.channel == JOB;
     }
-    if any {
+    if changed {
         feed.committed();
+    }
+    if enqueued {
+        feed.enqueued();
     }
     Some(())
 }

@@ -1,13 +1,15 @@
-//! Forgets what has served its time: entries of the feed, and the answers that repeated requests would get. The record
-//! of who did what stays.
+//! Forgets what has served its time: entries of the feed, the answers that repeated requests would get, and jobs that are
+//! done. The record of who did what stays.
 
 use crate::db::{
     Database, Feed, database_error,
-    tables::{change, request, site},
+    tables::{change, job, request, site},
 };
 use cirro_models::{
     Result, Subject, Timestamp,
+    choice::Choice,
     feed::Position,
+    queue::JobState,
     sql::{AnyConnection, GuidValue},
 };
 use diesel::prelude::*;
@@ -19,7 +21,7 @@ pub(crate) const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Under which name the last forgotten position is kept.
 pub(super) const FORGOTTEN: &str = "feed_forgotten";
-/// How many entries, and how many answers, one transaction forgets: others wait meanwhile.
+/// How many entries, answers and jobs one transaction forgets: others wait meanwhile.
 const BATCH: i64 = 5000;
 
 impl Database {
@@ -38,7 +40,7 @@ impl Database {
     }
 }
 
-/// Forgets the oldest entries and answers, and says how many of the more numerous; the newest entry stays, so that the end
+/// Forgets the oldest entries, answers and jobs, and says how many of the most numerous; the newest entry stays, so that the end
 /// of the feed is known.
 fn forget(c: &mut AnyConnection, feed: &Feed, cutoff: i64) -> Result<i64> {
     let end = feed.end(c)?;
@@ -60,7 +62,8 @@ fn forget(c: &mut AnyConnection, feed: &Feed, cutoff: i64) -> Result<i64> {
         diesel::insert_into(site::table).values(row).execute(c).map_err(database_error)?;
     }
     let answers = forget_answers(c, cutoff)?;
-    Ok(i64::try_from(old.len().max(answers)).unwrap_or(i64::MAX))
+    let jobs = forget_jobs(c, cutoff)?;
+    Ok(i64::try_from(old.len().max(answers).max(jobs)).unwrap_or(i64::MAX))
 }
 
 /// Forgets the oldest answers, and the keys that they were given for, and says how many. No key is kept without an answer.
@@ -75,6 +78,19 @@ fn forget_answers(c: &mut AnyConnection, cutoff: i64) -> Result<usize> {
         .map_err(database_error)?;
     let none = (request::key_hash.eq(None::<Vec<u8>>), request::answer.eq(None::<String>));
     diesel::update(request::table.filter(request::id.eq_any(over))).set(none).execute(c).map_err(database_error)
+}
+
+/// Forgets the jobs that were done first, and says how many. Dead ones are an Operator's to look at, however old.
+fn forget_jobs(c: &mut AnyConnection, cutoff: i64) -> Result<usize> {
+    let over: Vec<GuidValue> = job::table
+        .filter(job::state.eq(JobState::Done.word()))
+        .filter(job::ended_at.lt(cutoff))
+        .order(job::ended_at)
+        .select(job::id)
+        .limit(BATCH)
+        .load(c)
+        .map_err(database_error)?;
+    diesel::delete(job::table.filter(job::id.eq_any(over))).execute(c).map_err(database_error)
 }
 
 /// Whether entries after this position may have been forgotten.

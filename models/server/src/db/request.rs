@@ -112,6 +112,14 @@ impl RequestNote {
     pub(crate) fn model(&self) -> &'static str {
         self.model
     }
+    /// The project that its caller works in.
+    pub(crate) fn project(&self) -> Option<Id<Project>> {
+        self.project
+    }
+    /// Finds the request in all logs.
+    pub(crate) fn request_id(&self) -> &str {
+        &self.request_id
+    }
     pub(crate) fn operation(&self) -> &'static str {
         self.operation
     }

@@ -21,6 +21,14 @@ diesel::table! {
     }
 }
 diesel::table! {
+    use cirro_models::sql::types::{Guid, Text, BigInt, Nullable};
+    job (id) {
+        id -> Guid, kind -> Text, payload -> Text, project_id -> Nullable<Guid>, request_id -> Text, state -> Text,
+        attempts -> BigInt, due -> BigInt, lease -> Nullable<Guid>, error -> Nullable<Text>, enqueued_at -> BigInt,
+        ended_at -> Nullable<BigInt>,
+    }
+}
+diesel::table! {
     use cirro_models::sql::types::{Guid, Text, BigInt};
     quota_usage (project_id, resource) { project_id -> Guid, resource -> Text, used -> BigInt, }
 }

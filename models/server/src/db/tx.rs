@@ -35,6 +35,8 @@ pub struct Tx<'c> {
     noted_as: Option<String>,
     /// The rows that were written, which caches must not tell any longer.
     pub(crate) written: Vec<Written>,
+    /// A job was enqueued, and workers are to be woken.
+    pub(crate) enqueued: bool,
 }
 
 impl<'c> Tx<'c> {
@@ -50,6 +52,7 @@ impl<'c> Tx<'c> {
             failed: false,
             noted_as: None,
             written: Vec::new(),
+            enqueued: false,
         }
     }
     /// The connection, for joins and records of the owner's own.
@@ -57,7 +60,7 @@ impl<'c> Tx<'c> {
         self.connection
     }
     /// Runs a statement. On neither database can a closure go on after one that was refused: see [`Self::finish`].
-    fn run<T>(
+    pub(crate) fn run<T>(
         &mut self,
         statement: impl FnOnce(&mut AnyConnection) -> QueryResult<T>,
         refuse: impl FnOnce(DieselError) -> Error,
@@ -70,6 +73,14 @@ impl<'c> Tx<'c> {
     /// Notes the request in the name of who has just proven to be this, though it may write no row.
     pub fn note_as(&mut self, principal: &Principal) {
         self.noted_as = Some(principal.to_string());
+    }
+    /// The note of the request that is being answered, if there is one.
+    pub(crate) fn note(&self) -> Option<&'c RequestNote> {
+        self.note
+    }
+    /// What a request about something that is no model is answered, to be recorded with its effect.
+    pub(crate) fn answer_with(&mut self, subject: uuid::Uuid, status: i64, answer: Value) {
+        self.answer = Some((subject, status, Some(answer)));
     }
     /// Who writes, as in `created_by`.
     pub fn by(&self) -> &str {

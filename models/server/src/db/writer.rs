@@ -29,28 +29,35 @@ trait Write: Send {
     fn run(&mut self, c: &mut AnyConnection) -> bool;
     /// The rows that it wrote.
     fn written(&mut self) -> Vec<Written>;
+    /// Whether it enqueued a job.
+    fn enqueued(&self) -> bool;
     fn tell(self: Box<Self>, committed: Result<()>);
 }
 
-struct Job<T, F> {
+struct Pending<T, F> {
     by: String,
     note: Option<Arc<RequestNote>>,
     change: F,
     outcome: Option<Result<T>>,
     written: Vec<Written>,
+    enqueued: bool,
     answer: oneshot::Sender<Result<T>>,
 }
 
-impl<T: Send, F: FnMut(&mut Tx<'_>) -> Result<T> + Send> Write for Job<T, F> {
+impl<T: Send, F: FnMut(&mut Tx<'_>) -> Result<T> + Send> Write for Pending<T, F> {
     fn run(&mut self, c: &mut AnyConnection) -> bool {
         let attempt = attempt(c, &self.by, self.note.as_deref(), &mut self.change);
         let good = attempt.outcome.is_ok();
         self.outcome = Some(attempt.outcome);
         self.written = attempt.written;
+        self.enqueued = good && attempt.enqueued;
         good
     }
     fn written(&mut self) -> Vec<Written> {
         std::mem::take(&mut self.written)
+    }
+    fn enqueued(&self) -> bool {
+        self.enqueued
     }
     fn tell(self: Box<Self>, committed: Result<()>) {
         let not_run = || Err(committed.clone().err().unwrap_or_else(|| Error::internal("a write was not run")));
@@ -69,6 +76,7 @@ struct Attempt<T> {
     /// It should be run again on what is stored now.
     lost_race: bool,
     written: Vec<Written>,
+    enqueued: bool,
 }
 
 /// One run of a closure. One that panics has failed like any other: the thread lives on.
@@ -82,7 +90,7 @@ fn attempt<T>(
     let outcome = catch_unwind(AssertUnwindSafe(|| change(&mut tx).and_then(|value| tx.finish().map(|()| value))))
         .unwrap_or_else(|_| Err(Error::internal("a change panicked")));
     let lost_race = tx.lost_race || outcome.as_ref().is_err_and(is_collision);
-    Attempt { outcome, lost_race, written: tx.written }
+    Attempt { outcome, lost_race, written: tx.written, enqueued: tx.enqueued }
 }
 
 /// The writer of a SQLite database; it ends when dropped.
@@ -102,7 +110,8 @@ impl Writer {
         change: impl FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (answer, answered) = oneshot::channel();
-        let job: Box<dyn Write> = Box::new(Job { by, note, change, outcome: None, written: Vec::new(), answer });
+        let pending = Pending { by, note, change, outcome: None, written: Vec::new(), enqueued: false, answer };
+        let job: Box<dyn Write> = Box::new(pending);
         if self.0.send_timeout(job, PATIENCE).await.is_err() {
             return Err(Error::unavailable("the database has too many changes waiting: try again in a moment"));
         }
@@ -113,11 +122,12 @@ impl Writer {
 fn work(mut c: AnyConnection, mut queue: mpsc::Receiver<Box<dyn Write>>, feed: &Feed, caches: &Caches) {
     let mut waiting = Vec::with_capacity(GATHERED);
     while queue.blocking_recv_many(&mut waiting, GATHERED) > 0 {
-        let mut good = false;
+        let (mut good, mut enqueued) = (false, false);
         let mut committed = c.batch_execute("BEGIN IMMEDIATE").map_err(database_error);
         if committed.is_ok() {
             for job in &mut waiting {
                 good |= under_savepoint(&mut c, job.as_mut());
+                enqueued |= job.enqueued();
             }
             // until the outcome is known nobody may remember these rows; they are open again before anybody is told
             let _closed = caches.close(waiting.iter_mut().flat_map(|job| job.written()).collect());
@@ -132,6 +142,9 @@ fn work(mut c: AnyConnection, mut queue: mpsc::Receiver<Box<dyn Write>>, feed: &
         }
         if good {
             feed.committed();
+        }
+        if enqueued && committed.is_ok() {
+            feed.enqueued();
         }
     }
 }
@@ -159,7 +172,7 @@ pub(crate) fn in_transaction<T>(
         c.batch_execute("BEGIN").map_err(database_error)?;
         let run = attempt(c, by, note, &mut change);
         // COMMIT answers success even where it rolls back; after a refused statement what stands before it does not
-        let before = if run.written.is_empty() { "SELECT 1" } else { notify::TELL };
+        let before = notify::words(!run.written.is_empty(), run.enqueued);
         let commit = |value| c.batch_execute(&format!("{before}; COMMIT")).map(|()| value).map_err(database_error);
         match run.outcome.and_then(commit) {
             Ok(value) => {
@@ -168,6 +181,9 @@ pub(crate) fn in_transaction<T>(
                 }
                 if !run.written.is_empty() {
                     feed.committed();
+                }
+                if run.enqueued {
+                    feed.enqueued();
                 }
                 return Ok(value);
             }

@@ -6,6 +6,8 @@ mod body;
 mod caller;
 mod change;
 mod docs;
+mod events;
+mod job;
 pub mod openapi;
 mod problem;
 mod rendered;
@@ -15,6 +17,8 @@ pub use address::{CLIENT_HEADER, client_address};
 pub use body::{json, query};
 pub use caller::{Caller, Shared, request_id};
 pub use docs::docs;
+pub(crate) use events::Room;
+pub use events::Sockets;
 pub use openapi::{document, operation};
 pub use problem::{Failure, no_such_route};
 pub(crate) use rendered::Rendered;
@@ -46,7 +50,9 @@ pub(crate) fn configure(running: Running, verifier: Arc<Verifier>) -> impl Fn(&m
             .app_data(web::PayloadConfig::new(MAX_BODY))
             .route("/openapi.json", web::get().to(move || openapi::serve(document.clone())))
             .configure(|config| change::routes(config, &owner))
+            .configure(|config| events::routes(config, &owner))
             .configure(|config| audit::routes(config, &owner))
+            .configure(|config| job::routes(config, &owner))
             .configure(|config| owner.routes.iter().for_each(|routes| routes(config)))
             .configure(|config| owner.models.iter().for_each(|model| model.routes(config)))
             .default_service(web::to(no_such_route));

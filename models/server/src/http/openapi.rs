@@ -41,7 +41,9 @@ pub fn document(owner: &Owner) -> OpenApi {
     add::<Problem>(&mut document);
     owner.models.iter().for_each(|model| model.describe(&mut document));
     super::change::describe(&mut document, owner);
+    super::events::describe(&mut document, owner);
     super::audit::describe(&mut document, owner);
+    super::job::describe(&mut document, owner);
     owner.describes.iter().for_each(|describe| describe(&mut document));
     document
 }

@@ -15,7 +15,7 @@ pub use verifier::Verifier;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as B64};
 use cirro_models::{
-    Error, Id, Result, Role,
+    Error, Id, Result, Role, Timestamp,
     identity::{Project, TokenKey},
 };
 use openssl::{
@@ -137,9 +137,20 @@ impl SigningKey {
     }
 }
 
+/// What a token says, that was verified before.
+fn said(token: &str) -> Option<Claims> {
+    let payload = token.split('.').nth(1).and_then(|part| B64.decode(part).ok());
+    payload.and_then(|bytes| serde_json::from_slice(&bytes).ok())
+}
+
+/// When a token ends; asked of tokens that were verified.
+pub(crate) fn end_of(token: &str) -> Option<Timestamp> {
+    said(token).map(|claims| Timestamp::from_micros(claims.exp.saturating_mul(1_000_000)))
+}
+
 /// The name that ends a token alone when it is revoked; asked of tokens that were verified.
 pub fn name_of(token: &str) -> Result<String> {
-    let payload = token.split('.').nth(1).and_then(|part| B64.decode(part).ok());
-    let claims: Option<Claims> = payload.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    claims.map(|claims| format!("token:{}", claims.jti)).ok_or_else(|| Error::internal("a verified token has no id"))
+    said(token)
+        .map(|claims| format!("token:{}", claims.jti))
+        .ok_or_else(|| Error::internal("a verified token has no id"))
 }

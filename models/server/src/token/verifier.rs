@@ -18,6 +18,7 @@ use std::{
     },
     time::{Duration, Instant},
 };
+use tokio::sync::watch;
 
 /// The most verified tokens that are remembered: an Ed25519 verification costs 100 µs, a look-up less than one.
 const REMEMBERED: usize = 10_000;
@@ -34,6 +35,8 @@ pub struct Verifier {
     revoked: RwLock<Revoked>,
     remembered: RwLock<HashMap<String, Arc<Known>>>,
     freshness: Mutex<Freshness>,
+    /// Counts what may have ended tokens, for those who hold one open.
+    changes: watch::Sender<u64>,
 }
 
 static BELL: Bell = Bell::new(Alert::RevocationsStale);
@@ -65,8 +68,13 @@ impl Verifier {
     pub fn trust(&self, jwks: &Jwks) -> Result<()> {
         if self.keys.replace(jwks)? {
             self.remembered.write().clear();
+            self.changes.send_modify(|count| *count += 1);
         }
         Ok(())
+    }
+    /// Resolves each time that tokens may have ended before their time: then those that are held are verified again.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
     /// For a token that was refused: whether it is worth another try, because it names a key that is unknown here and a
     /// new look at the present keys has been taken, which may be a moment away.
@@ -79,6 +87,7 @@ impl Verifier {
     /// moment, remembered tokens included.
     pub fn revoke(&self, subject: &str, until: Timestamp) {
         self.revoked.write().learn(subject, until, self.clock.now());
+        self.changes.send_modify(|count| *count += 1);
     }
     /// Whether it knows any key: before that, it refuses every token.
     pub fn knows_keys(&self) -> bool {

@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-fn start(site: &Site) -> Position {
+pub(crate) fn start(site: &Site) -> Position {
     Position { epoch: site.compute.database().feed().epoch(), transaction: 0, sequence: 0 }
 }
 
@@ -27,7 +27,7 @@ async fn after(site: &Site, position: Position, limit: i64) -> Vec<Change> {
 }
 
 /// Each row's versions are complete and in order, and positions only grow.
-fn check(seen: &[Change], rows: usize, versions: i64) {
+pub(crate) fn check(seen: &[Change], rows: usize, versions: i64) {
     assert!(seen.windows(2).all(|pair| pair[0].position < pair[1].position), "a position came twice, or went back");
     let mut next: HashMap<_, i64> = HashMap::new();
     for change in seen {

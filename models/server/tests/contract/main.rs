@@ -8,6 +8,7 @@
 
 mod coalescing;
 mod edges;
+mod events;
 mod feed;
 mod fields;
 mod idempotency;
