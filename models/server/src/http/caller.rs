@@ -94,6 +94,17 @@ fn read(request: &HttpRequest) -> Result<Context> {
     Ok(ctx)
 }
 
+/// Who is connected, as their certificate says and only so: for what concerns the certificate itself.
+pub fn certified(request: &HttpRequest, verifier: &Verifier) -> Result<Peer> {
+    let peer = Peer::of(request).ok_or_else(|| {
+        Error::unauthenticated("this takes a connection with a certificate of the site: a token says nothing here")
+    })?;
+    if let SiteRole::Node(_) = peer.role {
+        who(request, verifier)?;
+    }
+    Ok(peer)
+}
+
 /// Who asks: whom the token names, or else the service or node that the connection's certificate names. The bus asks
 /// nothing of its own, and a node shows no token: whoever took over a node may hold one that is somebody else's.
 fn who(request: &HttpRequest, verifier: &Verifier) -> Result<(Subject, Option<Secret>)> {
