@@ -28,6 +28,8 @@ pub enum Alert {
     RegistryEntryInvalid,
     /// Nothing was heard of revoked tokens for so long that changes are refused.
     RevocationsStale,
+    /// Less than a quarter of a certificate's life is left, and it can't be renewed.
+    CertificateExpires,
 }
 
 /// One count for each alert, in the order of [`Alert::ALL`].
@@ -35,7 +37,7 @@ static RAISED: [AtomicU64; Alert::ALL.len()] = [const { AtomicU64::new(0) }; Ale
 
 impl Alert {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::ClientPoolSaturated,
         Self::ClientQueueTimeout,
         Self::ClientPoolLocked,
@@ -44,6 +46,7 @@ impl Alert {
         Self::RegistryUnreachable,
         Self::RegistryEntryInvalid,
         Self::RevocationsStale,
+        Self::CertificateExpires,
     ];
     /// The name in logs, metrics and rules.
     pub const fn name(self) -> &'static str {
@@ -56,6 +59,7 @@ impl Alert {
             Self::RegistryUnreachable => "registry_unreachable",
             Self::RegistryEntryInvalid => "registry_entry_invalid",
             Self::RevocationsStale => "revocations_stale",
+            Self::CertificateExpires => "certificate_expires",
         }
     }
     /// How often it was raised since the process started.

@@ -142,8 +142,10 @@ pub fn reach(
     let right = rights.of(operation);
     match subject.principal() {
         Principal::Bearer => return Reach::Nothing,
-        Principal::Service(name) if *name == owner.name() || rights.of_service(operation, name) => return Reach::All,
-        Principal::Service(_) => return Reach::Nothing,
+        Principal::Service(name) => {
+            let may = *name == owner.name() || rights.of_service(operation, name);
+            return if may { Reach::All } else { Reach::Nothing };
+        }
         _ => {}
     }
     if let Some(node) = subject.node() {

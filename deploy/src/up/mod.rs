@@ -2,7 +2,6 @@
 
 mod agent;
 mod data;
-mod machine;
 mod options;
 mod serve;
 mod services;

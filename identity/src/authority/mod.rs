@@ -6,11 +6,10 @@
 mod certificate;
 mod requested;
 
-use cirro_client::Credential;
+use cirro_client::{Credential, credential::new_key};
 use cirro_models::{Error, Name, Result, SiteRole, Stores, Timestamp};
 use cirro_server::token::CERTIFICATE_LIFE_S;
 use openssl::{
-    ec::{EcGroup, EcKey},
     pkey::{HasPublic, PKey, PKeyRef, Private, Public},
     x509::X509,
 };
@@ -84,8 +83,12 @@ impl Authority {
     }
     /// A new key with a certificate for this role.
     pub fn credential(&self, role: SiteRole) -> Result<Credential> {
+        self.credential_of(role, Timestamp::now())
+    }
+    /// The same as of another moment.
+    pub fn credential_of(&self, role: SiteRole, made: Timestamp) -> Result<Credential> {
         let key = new_key()?;
-        let certificate = self.certify(role, &key, Timestamp::now())?;
+        let certificate = self.certify(role, &key, made)?;
         let pem = key.private_key_to_pem_pkcs8().map_err(Error::internal)?;
         Credential::from_pem(self.pem()?, [certificate, pem].concat())
     }
@@ -123,12 +126,6 @@ impl fmt::Debug for Authority {
 const CERTIFICATE: &str = "ca.pem";
 /// The authority's key, beside it.
 const KEY: &str = "ca.key";
-
-/// A key on P-256: what nginx, libvirt and OpenSSL all take.
-fn new_key() -> Result<PKey<Private>> {
-    let make = || EcKey::generate(EcGroup::from_curve_name(requested::CURVE)?.as_ref()).and_then(PKey::from_ec_key);
-    make().map_err(Error::internal)
-}
 
 #[cfg(test)]
 mod tests;

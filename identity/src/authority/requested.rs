@@ -4,8 +4,8 @@ use super::{PKey, Public};
 use cirro_models::{Error, Result};
 use openssl::{nid::Nid, x509::X509Req};
 
-/// P-256: what nginx, libvirt and OpenSSL all take.
-pub(super) const CURVE: Nid = Nid::X9_62_PRIME256V1;
+/// P-256, as [`cirro_client::credential::new_key`] makes them.
+const CURVE: Nid = Nid::X9_62_PRIME256V1;
 /// Longer requests are not looked at.
 const LONGEST: usize = 8192;
 

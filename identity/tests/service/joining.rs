@@ -2,7 +2,7 @@
 
 use super::site::{Login, Site, id};
 use async_trait::async_trait;
-use cirro_client::credential::role_of;
+use cirro_client::credential::{new_key, request, role_of};
 use cirro_models::{
     Context, Created, Error, Model, Page, Result, SiteRole, Verbs,
     compute::{Node, node::NodeFilter},
@@ -17,13 +17,7 @@ use cirro_server::{
     token::Verifier,
 };
 use futures_util::future::join_all;
-use openssl::{
-    ec::{EcGroup, EcKey},
-    hash::MessageDigest,
-    nid::Nid,
-    pkey::PKey,
-    x509::{X509, X509Req},
-};
+use openssl::x509::X509;
 use serde_json::{Value, json};
 use std::{
     sync::{
@@ -35,12 +29,7 @@ use std::{
 
 /// A certificate request with a key of its own.
 fn machine() -> String {
-    let curve = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
-    let key = PKey::from_ec_key(EcKey::generate(&curve).unwrap()).unwrap();
-    let mut builder = X509Req::builder().unwrap();
-    builder.set_pubkey(&key).unwrap();
-    builder.sign(&key, MessageDigest::sha256()).unwrap();
-    String::from_utf8(builder.build().to_pem().unwrap()).unwrap()
+    request(&new_key().unwrap()).unwrap()
 }
 
 /// The secret of a new join token.
