@@ -45,7 +45,7 @@ pub async fn step(ctx: &Context) -> Result<()> {
     for kind in ["user:", "node:"] {
         let before = now.plus_seconds(-token::kept_s(kind));
         let over = move |c: &mut AnyConnection| revocations(c, kind == "node:", before);
-        drop_all::<Revocation>(ctx, over, |tx, row| tx.remove(row)).await?;
+        drop_all::<Revocation>(ctx, over, drop_revocation).await?;
     }
     let before = now.plus_seconds(-SHOWN_S);
     drop_all::<JoinToken>(ctx, move |c| join_tokens(c, before), enrolment::drop_token).await
@@ -74,6 +74,10 @@ async fn drop_all<M: Table>(
         };
         ctx.write(drop_found).await?;
     }
+}
+
+fn drop_revocation(tx: &mut Tx<'_>, row: &Revocation) -> Result<()> {
+    tx.remove(row)
 }
 
 /// The oldest revocations, of nodes or of others, that were made before this moment. Ids grow with time: so younger ones

@@ -35,7 +35,7 @@ pub struct HttpControlPlane {
 /// How the node proves who it is.
 enum Way {
     /// With a credential, for which it gets tokens: to a site in one process, on the same machine.
-    Session(Session),
+    Session(Box<Session>),
     /// With its certificate, to each service, which shows its own.
     Certificate { http: Arc<Http>, stores: Arc<Stores> },
 }
@@ -45,13 +45,11 @@ enum Way {
 pub fn place(url: &str) -> Result<Place> {
     let mut all = Vec::new();
     for one in url.split(',') {
-        match one.trim().parse()? {
-            Place::Fixed(addresses) => all.extend(addresses),
-            _ => {
-                let ways = "give it as https://HOST:PORT, several with commas between";
-                return Err(Error::invalid("url", format!("{one} is no address of a bus: {ways}")));
-            }
-        }
+        let Place::Fixed(addresses) = one.trim().parse()? else {
+            let ways = "give it as https://HOST:PORT, several with commas between";
+            return Err(Error::invalid("url", format!("{one} is no address of a bus: {ways}")));
+        };
+        all.extend(addresses);
     }
     Ok(Place::Fixed(all))
 }
@@ -60,7 +58,7 @@ impl HttpControlPlane {
     /// A session that logs in when it is first used.
     pub fn new(url: &str, node: Id<Node>, credential: Secret) -> Result<Self> {
         let login = Login { name: format!("node:{node}"), secret: credential, project: None };
-        Ok(Self { node, way: Way::Session(Session::new(Arc::new(Http::new(url, None)?), login)) })
+        Ok(Self { node, way: Way::Session(Box::new(Session::new(Arc::new(Http::new(url, None)?), login))) })
     }
     /// Connections with the certificate in a folder, and what renews it there; that has to be run.
     pub fn certified(url: &str, credential: Credential, folder: PathBuf) -> Result<(Self, Renewal)> {

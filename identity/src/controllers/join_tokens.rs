@@ -30,10 +30,11 @@ impl Controller<JoinToken> for JoinTokens {
                     "the node keeps its name and its capacity: give node_id alone, or leave it out for a new node",
                 ));
             }
-            Node::get(ctx, node).await.map_err(|error| match error.is_not_found() {
-                true => Error::invalid("node_id", "there is no such node: see `cirro node list`"),
-                false => error,
-            })?;
+            let unknown = |error: Error| {
+                let none = Error::invalid("node_id", "there is no such node: see `cirro node list`");
+                if error.is_not_found() { none } else { error }
+            };
+            Node::get(ctx, node).await.map_err(unknown)?;
         }
         let (site, authority) = (authority.site().clone(), authority.fingerprint()?);
         let secret = JoinSecret { site, authority, id: draft.id, proof: password::random_secret()? };

@@ -77,12 +77,11 @@ pub(crate) async fn join(shared: &Shared, request: &HttpRequest, asked: Enrolmen
     let joining = Joining { database, signer, authority, token: secret.id, proof: secret.proof, key, ctx };
     let (token, claim) = joining.claim(asked).await?;
     let answered = token.node_id.zip(claim.certificate.clone());
-    let (node, certificate) = match answered {
-        Some(answered) => answered,
-        None => {
-            let node = joining.node(&token, &claim.offer).await?;
-            (node, joining.finish(node, note).await?)
-        }
+    let (node, certificate) = if let Some(answered) = answered {
+        answered
+    } else {
+        let node = joining.node(&token, &claim.offer).await?;
+        (node, joining.finish(node, note).await?)
     };
     let authority = String::from_utf8(joining.authority.pem()?).map_err(Error::internal)?;
     Ok(Enrolment { node_id: node, site: joining.authority.site().clone(), certificate, authority })

@@ -18,7 +18,7 @@ use openssl::{
         AlpnError, ClientHelloResponse, SslAcceptor, SslAcceptorBuilder, SslContext, SslContextBuilder, SslMethod,
         SslOptions, SslSessionCacheMode, SslVerifyMode,
     },
-    x509::{X509, X509StoreContextRef, store::X509StoreBuilder},
+    x509::{X509, X509Ref, X509StoreContextRef, store::X509StoreBuilder},
 };
 use parking_lot::RwLock;
 use std::sync::Arc;
@@ -100,7 +100,7 @@ fn accept(site: &Name, good: bool, context: &mut X509StoreContextRef) -> bool {
     let leaf = context.error_depth() == 0;
     let role = context.current_cert().and_then(role_of);
     let shown = || {
-        let named = context.current_cert().and_then(|shown| shown.subject_alt_names());
+        let named = context.current_cert().and_then(X509Ref::subject_alt_names);
         let uris = named.iter().flatten().filter_map(|name| name.uri()).take(3).collect::<Vec<_>>().join(", ");
         // it is a stranger's text
         uris.chars().take(200).flat_map(char::escape_default).collect::<String>()
