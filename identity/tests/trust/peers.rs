@@ -21,7 +21,7 @@ use openssl::{
     x509::{X509, X509Builder, X509NameBuilder, extension::SubjectAlternativeName},
 };
 use serde_json::json;
-use std::net::TcpStream;
+use std::{net::TcpStream, time::Duration};
 
 /// A certificate that the authority would never make: signed by it, for any URI. No credential is made of a role in no
 /// site, so it is read as a role in another.
@@ -112,6 +112,25 @@ async fn new_connections_are_shown_a_swapped_certificate() {
     assert_eq!(shown().await, made_at(fresh.certificate()).unwrap());
     assert_ne!(shown().await, before);
     assert_eq!(status(&kept, &[]).await, 200, "an open connection goes on");
+}
+
+#[tokio::test]
+async fn an_open_connection_ends_with_its_certificate() {
+    let secure = Secure::start(Backend::Sqlite).await;
+    let roles = [SiteRole::Node(Id::new()), SiteRole::Service(Service::Compute), SiteRole::Bus];
+    let peers = roles.map(|role| secure.peer(&secure.credential(role)));
+    let asked = ["/identity/v1/user/me", "/identity/v1/revocation", "/identity/v1/user/me"];
+    let all = async || {
+        let statuses = peers.iter().zip(asked).map(|(peer, path)| ask(peer, "GET", path, "", &[]));
+        futures_util::future::join_all(statuses)
+            .await
+            .into_iter()
+            .map(|answer| answer.unwrap().status)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(all().await, [200, 200, 401], "the bus alone is nobody");
+    secure.site.verifier.clock().advance(Duration::from_secs(30 * 86_400 + 1));
+    assert_eq!(all().await, [401, 401, 401]);
 }
 
 #[tokio::test]

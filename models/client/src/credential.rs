@@ -95,7 +95,7 @@ impl Credential {
     }
     /// When its certificate ends.
     pub fn ends_at(&self) -> Result<Timestamp> {
-        moment(self.certificate.not_after())
+        ends_at(&self.certificate)
     }
     /// From when on it should be renewed: when two thirds of its time are over.
     pub fn renew_at(&self) -> Result<Timestamp> {
@@ -161,6 +161,11 @@ pub fn made_at(certificate: &X509Ref) -> Option<Timestamp> {
     let id = Uuid::from_slice(&serial).ok()?;
     let (seconds, nanoseconds) = id.get_timestamp()?.to_unix();
     Some(Timestamp::from_micros(i64::try_from(seconds).ok()? * 1_000_000 + i64::from(nanoseconds / 1000)))
+}
+
+/// When a certificate ends.
+pub fn ends_at(certificate: &X509Ref) -> Result<Timestamp> {
+    moment(certificate.not_after())
 }
 
 /// A moment as certificates tell it.

@@ -99,18 +99,31 @@ pub fn certified(request: &HttpRequest, verifier: &Verifier) -> Result<Peer> {
     let peer = Peer::of(request).ok_or_else(|| {
         Error::unauthenticated("this takes a connection with a certificate of the site: a token says nothing here")
     })?;
+    in_force(peer, verifier)?;
     if let SiteRole::Node(_) = peer.role {
         who(request, verifier)?;
     }
     Ok(peer)
 }
 
+/// Refuses a peer whose certificate has ended since it connected.
+fn in_force(peer: Peer, verifier: &Verifier) -> Result<()> {
+    if peer.ends_at > verifier.clock().now() {
+        return Ok(());
+    }
+    Err(Error::unauthenticated(
+        "the certificate of this connection has expired: connect with its successor, and if there is none, see why it was \
+         not renewed",
+    ))
+}
+
 /// Who asks: whom the token names, or else the service or node that the connection's certificate names. The bus asks
 /// nothing of its own, and a node shows no token: whoever took over a node may hold one that is somebody else's.
 fn who(request: &HttpRequest, verifier: &Verifier) -> Result<(Subject, Option<Secret>)> {
-    let role = Peer::of(request);
+    let peer = Peer::of(request);
+    peer.map_or(Ok(()), |peer| in_force(peer, verifier))?;
     let shown = request.headers().contains_key(AUTHORIZATION);
-    match role.map(|peer| (peer.role, peer.made_at)) {
+    match peer.map(|peer| (peer.role, peer.made_at)) {
         Some((SiteRole::Node(_), _)) if shown => Err(Error::unauthenticated(
             "a node is known by its certificate and takes no token: send none over its connections",
         )),
