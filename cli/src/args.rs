@@ -8,7 +8,9 @@ use crate::{
         volume,
     },
     out::{self, Format},
+    serve::ServeArgs,
     site::Site,
+    site_verbs,
     up::UpArgs,
 };
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -106,6 +108,13 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  cirro up\n  cirro up --data /srv/cirro --listen 127.0.0.1:8080\n  \
         cirro up --no-agent --simulate 10")]
     Up(UpArgs),
+    /// Run one service in this process, one of any number: it finds the others, and is found, by the registry
+    #[command(after_help = "Example:\n  CIRRO_DATABASE=postgres://cirro:…@db/compute cirro serve compute \\\n    \
+        --registry etcd://10.0.0.1:2379/cirro/lab --listen 10.0.0.2:7102 --credential /etc/cirro/compute")]
+    Serve(ServeArgs),
+    /// Sites of several processes: their authority, the bus in front of them, and what they do
+    #[command(subcommand, after_help = "Example:\n  cirro site init --dir /etc/cirro --name lab")]
+    Site(site_verbs::Verb),
     /// Log in, and remember the site and the project
     #[command(after_help = "Examples:\n  cirro login --url https://cloud.example --user alice --project web\n  \
         cirro login --user 0197… --password-stdin <secret-of-the-api-key --keep-password")]
@@ -228,7 +237,12 @@ pub(crate) enum Command {
 impl Command {
     /// What is logged if `CIRRO_LOG` does not say: a command that serves tells what it does.
     pub(crate) fn default_log(&self) -> Option<&'static str> {
-        matches!(self, Self::Up(_)).then_some("info,actix_server=warn")
+        let serves = match self {
+            Self::Up(_) | Self::Serve(_) => true,
+            Self::Site(verb) => verb.serves(),
+            _ => false,
+        };
+        serves.then_some("info,actix_server=warn")
     }
     /// Does it.
     pub(crate) async fn run(self, global: &Global) -> Result<(), Failure> {
@@ -236,6 +250,8 @@ impl Command {
         match self {
             Self::Login(args) => args.run(global).await,
             Self::Up(args) => args.run().await,
+            Self::Serve(args) => args.run().await,
+            Self::Site(verb) => verb.run().await,
             Self::Logout(args) => args.run(global).await,
             Self::Token => login::token(global).await,
             Self::User(verb) => verb.run(&site()?).await,

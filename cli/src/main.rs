@@ -16,7 +16,9 @@ mod out;
 mod profile;
 mod quantity;
 mod resolve;
+mod serve;
 mod site;
+mod site_verbs;
 mod table;
 mod up;
 mod verbs;
@@ -25,7 +27,7 @@ mod wait;
 use args::{Cli, Command, Global};
 use clap::Parser;
 use failure::Failure;
-use std::process::ExitCode;
+use std::{io::IsTerminal, process::ExitCode};
 
 fn main() -> ExitCode {
     // first of all who use it: it must not clean up at the exit while threads of a site still have connections
@@ -53,6 +55,12 @@ fn log(default: Option<&str>) -> Result<(), Failure> {
     let filter = tracing_subscriber::EnvFilter::try_new(&filter).map_err(|error| {
         Failure::usage(format!("CIRRO_LOG={filter} can't be understood ({error}): try CIRRO_LOG=debug"))
     })?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init().ok();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // lines for people, and JSON for what collects logs
+    if std::io::stderr().is_terminal() {
+        log.try_init().ok();
+    } else {
+        log.json().flatten_event(true).try_init().ok();
+    }
     Ok(())
 }

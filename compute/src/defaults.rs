@@ -12,6 +12,8 @@ use cirro_models::{
 };
 use cirro_server::OwnerContext;
 
+/// Only one process makes the flavors.
+const LOCK: i64 = 0x666c_6176_6f72;
 /// name, virtual processors, memory in MiB, disk in GiB
 const FLAVORS: &[(&str, i64, i64, i64)] =
     &[("tiny", 1, 96, 1), ("small", 1, 192, 2), ("medium", 2, 2048, 20), ("large", 4, 8192, 80)];
@@ -35,11 +37,10 @@ pub async fn flavors(ctx: &Context) -> Result<()> {
             Flavor::build(new, seed(ctx))
         })
         .collect::<Result<_>>()?;
-    ctx.write(
-        move |tx| {
-            if tx.list::<Flavor>(&FlavorFilter::default(), 1)?.is_empty() { tx.insert_all(&made) } else { Ok(()) }
-        },
-    )
+    ctx.write(move |tx| {
+        tx.exclusive(LOCK)?;
+        if tx.list::<Flavor>(&FlavorFilter::default(), 1)?.is_empty() { tx.insert_all(&made) } else { Ok(()) }
+    })
     .await
 }
 

@@ -1,3 +1,10 @@
-//! A site: the services put together, in one process or in many.
+//! A Cirro site: one process ([`up`]), or each service in processes of its own ([`serve`]) with what they share
+//! ([`site`]) behind a service bus ([`bus`]).
 
+pub mod bus;
+mod data;
+mod http;
+pub mod serve;
+pub mod site;
+mod tasks;
 pub mod up;

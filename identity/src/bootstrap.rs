@@ -14,9 +14,13 @@ use cirro_models::{
     model::Seed,
 };
 use cirro_server::OwnerContext;
+use serde::{Deserialize, Serialize};
+
+/// Only one process makes the first administrator.
+const LOCK: i64 = 0x6669_7273_7400;
 
 /// How the first administrator logs in.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct FirstAdmin {
     /// Their name.
     pub name: Name,
@@ -45,6 +49,7 @@ pub async fn first_start(ctx: &Context, admin: FirstAdmin) -> Result<bool> {
     let by = ctx.subject().principal().clone();
     let (name, project) = (admin.name, admin.project);
     ctx.write(move |tx| {
+        tx.exclusive(LOCK)?;
         if !tx.list::<User>(&UserFilter::default(), 1)?.is_empty() {
             return Ok(false);
         }

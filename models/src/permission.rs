@@ -141,11 +141,8 @@ pub fn reach(
 ) -> Reach {
     let right = rights.of(operation);
     match subject.principal() {
-        Principal::Bearer => return Reach::Nothing,
-        Principal::Service(name) => {
-            let may = *name == owner.name() || rights.of_service(operation, name);
-            return if may { Reach::All } else { Reach::Nothing };
-        }
+        Principal::Service(name) if *name == owner.name() || rights.of_service(operation, name) => return Reach::All,
+        Principal::Bearer | Principal::Service(_) => return Reach::Nothing,
         _ => {}
     }
     if let Some(node) = subject.node() {

@@ -1,6 +1,6 @@
 //! The node agent of this machine: a child process that is started again when it ends, and told to end with the site.
 
-use crate::up::{data::Data, services::Site};
+use crate::{data::Data, up::services::Site};
 use cirro_identity::bootstrap::node_credential;
 use cirro_models::{Error, Result};
 use cirro_node_agent_core::machine::{self, Capacity};

@@ -1,17 +1,22 @@
 //! `cirro up`: a whole site in one process on SQLite, with the node agent of this machine beside it.
 
 mod agent;
-mod data;
 mod options;
-mod serve;
 mod services;
 mod simulated;
 
 pub use options::Options;
 
+use crate::{
+    data::Data,
+    http::{self, Serving},
+};
 use cirro_identity::bootstrap::{self, FirstAdmin};
 use cirro_models::{Error, Result};
-use tokio::signal::unix::{SignalKind, signal};
+use std::time::Duration;
+
+/// How long requests under way are given when the site ends.
+const GRACE: Duration = Duration::from_secs(3);
 
 /// What the first start tells: how its administrator logs in.
 pub struct FirstLogin {
@@ -32,9 +37,9 @@ pub async fn run(
     ready: impl FnOnce(&str),
 ) -> Result<()> {
     options.check()?;
-    let data = data::Data::open(&options.data)?;
-    let mut site = services::open(&data).await?;
-    let listener = serve::bind(options.listen)?;
+    let data = Data::open(&options.data)?;
+    let site = services::open(&data).await?;
+    let listener = http::bind(options.listen)?;
     let address = listener.local_addr().map_err(Error::internal)?;
     let url = format!("http://{address}");
 
@@ -46,14 +51,16 @@ pub async fn run(
     }
     cirro_compute::defaults::flavors(&site.compute.own_context()).await?;
 
-    let (server, handle) = serve::start(listener, &site)?;
+    let services = site.all().to_vec();
+    let serving = Serving { services, verifier: &site.verifier, tls: None, grace: GRACE };
+    let (server, handle) = http::start(listener, &serving)?;
     let server = tokio::spawn(server);
     site.tend();
     let agents = simulated::start(&site, &url, options.simulate).await?;
     let agent = if options.agent { Some(agent::start(&site, &data, &url).await?) } else { None };
     ready(&url);
 
-    wait_for_the_end().await?;
+    http::wait_for_the_end(false).await?;
     tracing::info!("the site ends; its guests run on");
     drop(agents);
     if let Some(agent) = agent {
@@ -61,11 +68,4 @@ pub async fn run(
     }
     handle.stop(true).await;
     server.await.map_err(Error::internal)?.map_err(Error::internal)
-}
-
-async fn wait_for_the_end() -> Result<()> {
-    let mut term = signal(SignalKind::terminate()).map_err(Error::internal)?;
-    let mut int = signal(SignalKind::interrupt()).map_err(Error::internal)?;
-    tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
-    Ok(())
 }

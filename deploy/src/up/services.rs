@@ -1,6 +1,6 @@
 //! The four services over their SQLite files, put together.
 
-use crate::up::data::Data;
+use crate::{data::Data, tasks};
 use cirro_images::{
     UploadLimits,
     bytes::{ByteStore, Options},
@@ -54,19 +54,11 @@ impl Site {
         [&self.identity, &self.compute, &self.storage, &self.images]
     }
     /// Starts what the services do without being asked.
-    pub(crate) fn tend(&mut self) {
+    pub(crate) fn tend(&self) {
         for service in self.all() {
-            tokio::spawn(service.clone().tend());
+            tasks::start(service);
         }
         let (identity, verifier) = (self.identity.clone(), self.verifier.clone());
         tokio::spawn(async move { cirro_server::token::follow(verifier, || identity.own_context()).await });
-        let identity = self.identity.clone();
-        tokio::spawn(async move { cirro_identity::tasks::run(move || identity.own_context()).await });
-        let compute = self.compute.clone();
-        tokio::spawn(async move { cirro_compute::tasks::run(move || compute.own_context()).await });
-        let storage = self.storage.clone();
-        tokio::spawn(async move { cirro_storage::tasks::run(move || storage.own_context()).await });
-        let images = self.images.clone();
-        tokio::spawn(async move { cirro_images::tasks::run(move || images.own_context()).await });
     }
 }

@@ -10,17 +10,19 @@ use openssl::{
     nid::Nid,
     pkey::{HasPublic, PKeyRef},
     x509::{
-        X509, X509Builder, X509Name, X509NameBuilder, X509Ref,
+        X509, X509Builder, X509Extension, X509Name, X509NameBuilder, X509Ref,
         extension::{BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAlternativeName, SubjectKeyIdentifier},
     },
 };
-use std::{fs::OpenOptions, io::Write, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
+use std::{fs::OpenOptions, io::Write, net::IpAddr, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
 use uuid::{NoContext, Uuid};
 
 /// How far back validity begins, for clocks that differ.
 const BACK: Duration = Duration::from_secs(300);
 /// How long an authority lasts.
 const AUTHORITY_LIFE: Duration = Duration::from_secs(20 * 365 * 86_400);
+/// How long a certificate for callers lasts: browsers take none that lasts longer than 398 days.
+const EDGE_LIFE: Duration = Duration::from_secs(397 * 86_400);
 /// What stands before the site's name in the authority's own.
 const CALLED: &str = "Cirro site ";
 
@@ -53,18 +55,46 @@ pub(super) fn of_role(
     key: &PKey<Public>,
     made: Timestamp,
 ) -> Result<X509, ErrorStack> {
-    let mut builder = begun(key, &named(None)?, made, authority.life)?;
-    builder.set_issuer_name(authority.certificate.subject_name())?;
-    builder.append_extension(BasicConstraints::new().critical().build()?)?;
-    builder.append_extension(KeyUsage::new().critical().digital_signature().build()?)?;
-    builder.append_extension(ExtendedKeyUsage::new().client_auth().server_auth().build()?)?;
     let mut names = SubjectAlternativeName::new();
-    // an empty subject makes this the name, which is then critical (RFC 5280 §4.2.1.6)
-    names.critical().uri(&role.uri(&authority.site));
+    names.uri(&role.uri(&authority.site));
     if let Some(dns) = role.dns() {
         names.dns(&dns);
     }
-    let names = names.build(&builder.x509v3_context(Some(&authority.certificate), None))?;
+    let usage = ExtendedKeyUsage::new().client_auth().server_auth().build()?;
+    issued(authority, key, &mut names, usage, (made, authority.life))
+}
+
+/// A certificate of a server that is called by these names and addresses.
+pub(super) fn of_edge<T: HasPublic>(
+    authority: &Authority,
+    called: &[String],
+    key: &PKeyRef<T>,
+) -> Result<X509, ErrorStack> {
+    let mut names = SubjectAlternativeName::new();
+    for name in called {
+        match name.parse::<IpAddr>() {
+            Ok(_) => names.ip(name),
+            Err(_) => names.dns(name),
+        };
+    }
+    let usage = ExtendedKeyUsage::new().server_auth().build()?;
+    issued(authority, key, &mut names, usage, (Timestamp::now(), EDGE_LIFE))
+}
+
+fn issued<T: HasPublic>(
+    authority: &Authority,
+    key: &PKeyRef<T>,
+    names: &mut SubjectAlternativeName,
+    usage: X509Extension,
+    (made, life): (Timestamp, Duration),
+) -> Result<X509, ErrorStack> {
+    let mut builder = begun(key, &named(None)?, made, life)?;
+    builder.set_issuer_name(authority.certificate.subject_name())?;
+    builder.append_extension(BasicConstraints::new().critical().build()?)?;
+    builder.append_extension(KeyUsage::new().critical().digital_signature().build()?)?;
+    builder.append_extension(usage)?;
+    // an empty subject makes these the name, which is then critical (RFC 5280 §4.2.1.6)
+    let names = names.critical().build(&builder.x509v3_context(Some(&authority.certificate), None))?;
     builder.append_extension(names)?;
     builder.sign(&authority.key, MessageDigest::sha256())?;
     Ok(builder.build())

@@ -96,6 +96,16 @@ impl Authority {
     pub(crate) fn certificate(&self, role: SiteRole, key: &RequestedKey, made: Timestamp) -> Result<String> {
         String::from_utf8(self.certify(role, &key.0, made)?).map_err(Error::internal)
     }
+    /// A new key with a certificate for a server that people call by these names and addresses, as one PEM text. It has no
+    /// role: to the site, its holder is nobody.
+    pub fn edge(&self, names: &[String]) -> Result<Vec<u8>> {
+        let key = new_key()?;
+        let made = certificate::of_edge(self, names, &key).map_err(|error| {
+            Error::invalid("edge", format!("{} can't stand in a certificate ({error})", names.join(", ")))
+        })?;
+        let (made, key) = (made.to_pem().map_err(Error::internal)?, key.private_key_to_pem_pkcs8());
+        Ok([made, key.map_err(Error::internal)?].concat())
+    }
     /// SHA-256 of its certificate (DER).
     pub(crate) fn fingerprint(&self) -> Result<[u8; 32]> {
         self.certificate.to_der().map(|der| openssl::sha::sha256(&der)).map_err(Error::internal)

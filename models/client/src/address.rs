@@ -36,11 +36,11 @@ impl Address {
         fits.then(|| Self { host: host.into(), port, tls })
     }
     /// The host as a socket or a certificate check wants it: an IPv6 address without its brackets.
-    pub(crate) fn host(&self) -> &str {
+    pub fn host(&self) -> &str {
         self.host.trim_matches(['[', ']'])
     }
     /// The port.
-    pub(crate) fn port(&self) -> u16 {
+    pub fn port(&self) -> u16 {
         self.port
     }
     /// Whether TLS is spoken there.

@@ -35,7 +35,7 @@ pub mod trace;
 
 pub use address::Address;
 pub use credential::Credential;
-pub use discovery::Place;
+pub use discovery::{Endpoints, Place};
 pub use http::{Http, Reach, Streamed};
 pub use login::{Login, Session, refreshed};
 pub use pin::pinned_authority;

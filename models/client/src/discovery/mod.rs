@@ -73,7 +73,7 @@ fn hosts(list: &str) -> Option<Vec<String>> {
 
 /// The endpoints of a service as they are known now, and word of their changes.
 #[derive(Debug, Clone)]
-pub(crate) struct Endpoints(watch::Receiver<Arc<[Address]>>);
+pub struct Endpoints(watch::Receiver<Arc<[Address]>>);
 
 impl Endpoints {
     /// These, always.
@@ -85,7 +85,7 @@ impl Endpoints {
     ///
     /// # Errors
     /// A registry is followed by a task: it must be opened inside a tokio runtime.
-    pub(crate) fn at(place: &Place, tls: bool, registry: Option<Tls>) -> Result<Self> {
+    pub fn at(place: &Place, tls: bool, registry: Option<Tls>) -> Result<Self> {
         match place {
             Place::Fixed(addresses) => Ok(Self::fixed(addresses.clone())),
             Place::Listed(hosts) => Ok(Self::fixed(hosts.iter().flat_map(|host| Address::parse(host, tls)).collect())),
@@ -101,11 +101,11 @@ impl Endpoints {
         }
     }
     /// Those that are known now.
-    pub(crate) fn now(&self) -> Arc<[Address]> {
+    pub fn now(&self) -> Arc<[Address]> {
         self.0.borrow().clone()
     }
     /// Waits for a change; none if there will be no more.
-    pub(crate) async fn changed(&mut self) -> Option<()> {
+    pub async fn changed(&mut self) -> Option<()> {
         self.0.changed().await.ok()
     }
     /// These, until the sender says otherwise.

@@ -5,6 +5,7 @@
 //! of its own that is repeated when it lost a race.
 
 mod audit;
+mod create;
 mod feed;
 mod migrate;
 mod notify;
@@ -17,6 +18,7 @@ mod tx;
 mod usage;
 mod writer;
 
+pub use create::create;
 pub use feed::Feed;
 pub use migrate::Migrations;
 pub use request::RequestNote;

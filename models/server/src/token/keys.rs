@@ -55,6 +55,9 @@ impl Keys {
     pub(super) fn with<T>(&self, kid: &str, work: impl FnOnce(&PKey<Public>) -> T) -> Option<T> {
         self.by_id.read().get(kid).map(|(_, key)| work(key))
     }
+    pub(super) fn any(&self) -> bool {
+        !self.by_id.read().is_empty()
+    }
     pub(super) fn knows(&self, kid: &str) -> bool {
         self.by_id.read().contains_key(kid)
     }

@@ -80,6 +80,10 @@ impl Verifier {
     pub fn revoke(&self, subject: &str, until: Timestamp) {
         self.revoked.write().learn(subject, until, self.clock.now());
     }
+    /// Whether it knows any key: before that, it refuses every token.
+    pub fn knows_keys(&self) -> bool {
+        self.keys.any()
+    }
     /// How many revocations are held.
     pub fn revocations(&self) -> usize {
         self.revoked.read().len()

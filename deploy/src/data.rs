@@ -37,7 +37,7 @@ impl Data {
             .map_err(unusable)?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
             Error::conflict(format!(
-                "another `cirro up` uses the data folder {}: stop it first, or give another with --data",
+                "another process of Cirro uses the data folder {}: stop it first, or give another with --data",
                 root.display()
             ))
         })?;

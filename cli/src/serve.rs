@@ -1,0 +1,95 @@
+//! `cirro serve`: one service in this process.
+
+use crate::{failure::Failure, out};
+use cirro_deploy::serve::{self, Options};
+use cirro_models::Service;
+use clap::{Args, ValueEnum};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Which {
+    Identity,
+    Compute,
+    Storage,
+    Images,
+}
+
+impl From<Which> for Service {
+    fn from(which: Which) -> Self {
+        match which {
+            Which::Identity => Self::Identity,
+            Which::Compute => Self::Compute,
+            Which::Storage => Self::Storage,
+            Which::Images => Self::Images,
+        }
+    }
+}
+
+#[derive(Args)]
+pub(crate) struct ServeArgs {
+    /// The service
+    #[arg(value_enum)]
+    service: Which,
+    /// Its database; a URL with a password belongs into the variable `CIRRO_DATABASE`, because everybody sees arguments
+    #[arg(long, value_name = "postgres://…|sqlite:FILE", env = "CIRRO_DATABASE", hide_env_values = true)]
+    database: String,
+    /// Where the site's processes find each other
+    #[arg(long, value_name = "etcd://HOST:PORT/PREFIX", env = "CIRRO_REGISTRY")]
+    registry: String,
+    /// Where it answers; port 0 takes a free one
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: SocketAddr,
+    /// Under which address others reach it, if not the one it listens on
+    #[arg(long, value_name = "HOST:PORT")]
+    advertise: Option<String>,
+    /// The folder with its certificate and key, which `cirro site init` makes
+    #[arg(long, value_name = "DIR")]
+    credential: PathBuf,
+    /// identity: the folder of the site's authority, for certificates of nodes and for renewals
+    #[arg(long, value_name = "DIR")]
+    authority: Option<PathBuf>,
+    /// identity: the first administrator's login, which `cirro site init` makes
+    #[arg(long, value_name = "FILE")]
+    first_admin: Option<PathBuf>,
+    /// images: where bytes are kept; all of its processes share this folder
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// How many seconds it goes on answering after it was told to end and has left the registry
+    #[arg(long, value_name = "SECONDS", default_value_t = 3)]
+    drain: u64,
+    /// End when standard input does: for whoever starts it and may die
+    #[arg(long)]
+    until_stdin_closes: bool,
+}
+
+impl ServeArgs {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let service = Service::from(self.service);
+        let options = Options {
+            service,
+            database: self.database,
+            registry: self.registry,
+            listen: self.listen,
+            advertise: self.advertise,
+            credential: self.credential,
+            authority: self.authority,
+            data: self.data,
+            first_admin: self.first_admin,
+            drain: Duration::from_secs(self.drain),
+            until_stdin_closes: self.until_stdin_closes,
+        };
+        let ran = serve::run(options, |address| {
+            // it serves on, also when nobody reads this any more
+            let _ = out::text(&format!("{} answers at https://{address}", service.name()));
+        });
+        // there is no request here whose id would help
+        ran.await.map_err(|error| Failure::of(error, ""))
+    }
+}
+
+impl std::fmt::Debug for ServeArgs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // the URL of the database may hold a password
+        write!(f, "ServeArgs of {:?} at {}", self.service, self.listen)
+    }
+}

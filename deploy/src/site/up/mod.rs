@@ -1,0 +1,193 @@
+//! `cirro site up`: a site of real processes on one machine, for people to try and for tests. It starts them, and starts
+//! again what ends. In production, systemd does that.
+
+mod options;
+mod process;
+
+pub use options::{Options, Workers};
+
+use crate::{
+    data::Data,
+    http::wait_for_the_end,
+    site::{self, AUTHORITY, FIRST_ADMIN},
+};
+use cirro_client::Http;
+use cirro_models::{Context, Error, Result, Service};
+use process::{Change, Process};
+use serde_json::json;
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    net::TcpStream,
+    sync::{mpsc, watch},
+};
+
+/// Who runs, with what number: a file in the site's folder, for people and tests.
+pub const PROCESSES: &str = "processes.json";
+/// How long the site may take until all of it answers.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What the start tells.
+pub struct Started {
+    /// Where the site answers.
+    pub url: String,
+    listen: SocketAddr,
+    /// Whom callers must trust.
+    pub ca_file: PathBuf,
+    /// The file with the first administrator's login.
+    pub first_admin: PathBuf,
+    /// Whether this is the site's first start.
+    pub new: bool,
+}
+
+/// Runs a site until it is told to end. `ready` is called when all of it answers.
+///
+/// # Errors
+/// One sentence that says what to do, for whatever keeps the site from starting.
+pub async fn run(options: Options, ready: impl FnOnce(&Started) -> Result<()>) -> Result<()> {
+    let data = Data::open(&options.data)?;
+    let folder = data.folder("site")?;
+    let new = {
+        let (folder, name, edge) = (folder.clone(), options.name.clone(), edge(&options));
+        tokio::task::spawn_blocking(move || site::init(&folder, &name, &edge)).await.map_err(Error::internal)??.new
+    };
+    for service in Service::ALL {
+        let name = options.database(service)?.1;
+        cirro_server::db::create(&options.postgres, &name).await?;
+    }
+    let processes = processes(&options, &data, &folder)?;
+
+    let (end, ended) = watch::channel(());
+    let (changes, changed) = mpsc::channel(64);
+    let keep = |process: Process| tokio::spawn(process.keep(changes.clone(), ended.clone()));
+    let kept: Vec<_> = processes.into_iter().map(keep).collect();
+    tokio::spawn(note(data.path(PROCESSES), changed));
+
+    let url = format!("https://{}", options.listen);
+    let ca_file = folder.join(AUTHORITY).join("ca.pem");
+    let started = Started { url, listen: options.listen, ca_file, first_admin: folder.join(FIRST_ADMIN), new };
+    tokio::select! {
+        told = wait_for_the_end(false) => told?,
+        answers = answers(&started) => {
+            answers?;
+            ready(&started)?;
+            wait_for_the_end(false).await?;
+        }
+    }
+    tracing::info!("the site ends; its guests run on");
+    drop(end);
+    for process in kept {
+        process.await.map_err(Error::internal)?;
+    }
+    Ok(())
+}
+
+/// Under which names the bus is called.
+fn edge(options: &Options) -> Vec<String> {
+    let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+    let own = options.listen.ip();
+    if !own.is_loopback() && !own.is_unspecified() {
+        names.push(own.to_string());
+    }
+    names
+}
+
+/// Everything that is to run.
+fn processes(options: &Options, data: &Data, folder: &Path) -> Result<Vec<Process>> {
+    let (registry, logs) = (options.registry()?, data.folder("logs")?);
+    let images = data.folder("images")?;
+    let words = |list: &[&str]| list.iter().map(OsString::from).collect::<Vec<_>>();
+    let mut processes = Vec::new();
+    for service in Service::ALL {
+        let name = service.name();
+        for n in 1..=options.workers.of(service) {
+            let mut typed = words(&["serve", name, "--until-stdin-closes", "--registry", &registry]);
+            typed.extend(words(&["--listen", &free_port()?.to_string(), "--credential"]));
+            typed.push(folder.join(name).into());
+            match service {
+                Service::Identity => typed.extend([
+                    OsString::from("--authority"),
+                    folder.join(AUTHORITY).into(),
+                    OsString::from("--first-admin"),
+                    folder.join(FIRST_ADMIN).into(),
+                ]),
+                Service::Images => typed.extend([OsString::from("--data"), images.clone().into()]),
+                Service::Compute | Service::Storage => {}
+            }
+            let secrets = vec![("CIRRO_DATABASE", options.database(service)?.0)];
+            let name = format!("{name}-{n}");
+            processes.push(Process { log: logs.join(format!("{name}.log")), name, words: typed, secrets });
+        }
+    }
+    let mut typed = words(&["site", "bus", "--watch", "--until-stdin-closes", "--registry", &registry]);
+    typed.extend(words(&["--listen", &options.listen.to_string()]));
+    if let Some(nodes) = options.nodes {
+        typed.extend(words(&["--nodes-listen", &nodes.to_string()]));
+    }
+    let own = [OsString::from("--credential"), folder.join("bus").into(), "--dir".into(), data.path("bus").into()];
+    typed.extend(own);
+    let bus = Process { name: "bus".to_owned(), words: typed, secrets: Vec::new(), log: logs.join("bus.log") };
+    processes.push(bus);
+    Ok(processes)
+}
+
+/// A port of loopback that nobody uses now, from below the range that connections to elsewhere take theirs from. A process
+/// keeps it over restarts, so that nobody needs to hear of those.
+fn free_port() -> Result<SocketAddr> {
+    let random = || SocketAddr::from(([127, 0, 0, 1], fastrand::u16(20_000..32_000)));
+    let free = |address: &SocketAddr| TcpListener::bind(address).is_ok();
+    let found = std::iter::repeat_with(random).take(100).find(free);
+    found
+        .ok_or_else(|| Error::unavailable("this machine has no free port between 20000 and 32000: end what takes them"))
+}
+
+/// Keeps the file that says who runs.
+async fn note(file: PathBuf, mut changes: mpsc::Receiver<Change>) {
+    let mut running = BTreeMap::new();
+    while let Some(Change { name, pid }) = changes.recv().await {
+        match pid {
+            Some(pid) => running.insert(name, pid),
+            None => running.remove(&name),
+        };
+        let text = json!(running).to_string();
+        let partial = file.with_extension("new");
+        let written = match tokio::fs::write(&partial, text).await {
+            Ok(()) => tokio::fs::rename(&partial, &file).await,
+            failed => failed,
+        };
+        if let Err(error) = written {
+            tracing::warn!(%error, file = %file.display(), "who runs can't be noted");
+        }
+    }
+}
+
+/// Waits until every service answers through the bus.
+async fn answers(started: &Started) -> Result<()> {
+    let wait = async {
+        for service in Service::ALL {
+            let path = format!("/{}/v1/openapi.json", service.name());
+            while !asked(started, &path).await {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.map_err(|_| {
+        Error::unavailable(format!("not all of the site answers after {} s: see its logs", PATIENCE.as_secs()))
+    })
+}
+
+async fn asked(started: &Started, path: &str) -> bool {
+    // the client would tell of an address where nobody listens yet
+    if TcpStream::connect(started.listen).await.is_err() {
+        return false;
+    }
+    let Ok(http) = Http::new(&started.url, Some(&started.ca_file)) else { return false };
+    let ctx = Context::client(Arc::default(), None);
+    http.answer(&ctx, "GET", path, None, &[]).await.is_ok_and(|answer| answer.status == 200)
+}
