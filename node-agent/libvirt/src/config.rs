@@ -3,7 +3,7 @@
 //!
 //! ```json
 //! {
-//!   "url": "https://bus.example:7443",
+//!   "url": "https://bus.example:7444",
 //!   "node_id": "0192…",
 //!   "credential_dir": "/var/lib/cirro/node/credential",
 //!   "data_dir": "/var/lib/cirro/node"
