@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub, reason = "tests")]
 #![allow(dead_code, reason = "the kit is shared with site")]
 
+#[path = "common/mod.rs"]
+mod common;
 #[path = "site/kit.rs"]
 mod kit;
 #[path = "site/process.rs"]

@@ -30,6 +30,8 @@ pub enum Alert {
     RevocationsStale,
     /// Less than a quarter of a certificate's life is left, and it can't be renewed.
     CertificateExpires,
+    /// A service's database does not answer: its requests are refused until it does.
+    DatabaseUnreachable,
 }
 
 /// One count for each alert, in the order of [`Alert::ALL`].
@@ -37,7 +39,7 @@ static RAISED: [AtomicU64; Alert::ALL.len()] = [const { AtomicU64::new(0) }; Ale
 
 impl Alert {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::ClientPoolSaturated,
         Self::ClientQueueTimeout,
         Self::ClientPoolLocked,
@@ -47,6 +49,7 @@ impl Alert {
         Self::RegistryEntryInvalid,
         Self::RevocationsStale,
         Self::CertificateExpires,
+        Self::DatabaseUnreachable,
     ];
     /// The name in logs, metrics and rules.
     pub const fn name(self) -> &'static str {
@@ -60,6 +63,7 @@ impl Alert {
             Self::RegistryEntryInvalid => "registry_entry_invalid",
             Self::RevocationsStale => "revocations_stale",
             Self::CertificateExpires => "certificate_expires",
+            Self::DatabaseUnreachable => "database_unreachable",
         }
     }
     /// How often it was raised since the process started.

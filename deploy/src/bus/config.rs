@@ -91,7 +91,7 @@ impl Bus {
 fn upstream(name: &str, addresses: &[SocketAddr], more: &str) -> String {
     let mut servers = String::new();
     for address in addresses {
-        let _ = write!(servers, "\n        server {address} max_fails=1 fail_timeout=2s;");
+        let _ = write!(servers, "\n        server {address} max_fails=1 fail_timeout=1s;");
     }
     if servers.is_empty() {
         servers += "\n        server 127.0.0.1:9 down;";

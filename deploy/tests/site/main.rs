@@ -4,6 +4,8 @@
 #![allow(dead_code, reason = "the kit is shared with libvirt_site")]
 
 mod books;
+#[path = "../common/mod.rs"]
+mod common;
 mod crash;
 mod crowd;
 mod kit;

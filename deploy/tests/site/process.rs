@@ -1,47 +1,11 @@
-//! Processes: the one of a site, and those of commands.
+//! The process of a site.
 
-use serde_json::Value;
+pub use crate::common::{Did, LIMIT, signal, until};
 use std::{
     fs,
     path::PathBuf,
-    process::{Child, Command, ExitStatus},
-    time::{Duration, Instant},
+    process::{Child, ExitStatus},
 };
-
-/// Longer than anything here takes on a busy machine; what takes longer hangs.
-pub const LIMIT: Duration = Duration::from_secs(90);
-const PAUSE: Duration = Duration::from_millis(50);
-
-/// What the condition gives as soon as it gives something; stops the test when it never does.
-pub fn until<T>(limit: Duration, what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + limit;
-    loop {
-        if let Some(found) = condition() {
-            return found;
-        }
-        assert!(Instant::now() < end, "not within {limit:?}: {what}");
-        std::thread::sleep(PAUSE);
-    }
-}
-
-/// What a command did.
-#[derive(Debug)]
-pub struct Did {
-    pub code: i32,
-    pub out: String,
-    pub err: String,
-}
-impl Did {
-    /// What it printed, when all is well.
-    pub fn text(self) -> String {
-        assert_eq!(self.code, 0, "{self:?}");
-        self.out
-    }
-    /// The same with `-o json`.
-    pub fn json(self) -> Value {
-        serde_json::from_str(&self.text()).unwrap()
-    }
-}
 
 /// A `cirro up` that was started: it is killed when this is dropped.
 pub struct Up {
@@ -94,8 +58,4 @@ impl Drop for Up {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-pub fn signal(name: &str, process: u32) {
-    assert!(Command::new("kill").args([format!("-{name}"), process.to_string()]).status().unwrap().success());
 }

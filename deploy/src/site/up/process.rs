@@ -7,7 +7,7 @@ use std::{
     fs::{File, OpenOptions},
     os::unix::fs::OpenOptionsExt,
     path::PathBuf,
-    process::Stdio,
+    process::{ExitStatus, Stdio},
     time::Duration,
 };
 use tokio::{
@@ -53,7 +53,7 @@ impl Process {
                     let _stdin = child.stdin.take();
                     self.tell(&changes, child.id()).await;
                     tokio::select! {
-                        status = child.wait() => tracing::warn!(process = self.name, ?status, "process.ended: a process has ended and is started again"),
+                        status = child.wait() => self.ended(status),
                         _ = end.changed() => return self.stop(child).await,
                     }
                     self.tell(&changes, None).await;
@@ -65,6 +65,17 @@ impl Process {
             pause = if started.elapsed() > WELL { PAUSE.0 } else { pause };
             tokio::select! { () = tokio::time::sleep(pause) => {}, _ = end.changed() => return }
             pause = (pause * 2).min(PAUSE.1);
+        }
+    }
+    fn ended(&self, status: std::io::Result<ExitStatus>) {
+        match status {
+            // somebody has told it to
+            Ok(status) if status.success() => {
+                tracing::info!(process = self.name, "a process has ended and is started again");
+            }
+            status => {
+                tracing::warn!(process = self.name, ?status, "process.ended: a process has died and is started again");
+            }
         }
     }
     fn spawn(&self) -> Result<Child> {

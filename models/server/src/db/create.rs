@@ -1,6 +1,6 @@
 //! Making a database on a PostgreSQL server.
 
-use crate::db::open::postgres;
+use crate::db::open::{postgres, refused};
 use cirro_models::{Error, Result};
 use diesel::{
     connection::SimpleConnection,
@@ -28,10 +28,7 @@ fn blocking(url: &str, name: &str) -> Result<()> {
             format!("{name:?} is no name for a database: use 1 to 63 lower-case letters, digits and _"),
         ));
     }
-    let mut connection = postgres(url).map_err(|error| {
-        tracing::error!(%error, "PostgreSQL refused a connection");
-        Error::unavailable("PostgreSQL can't be reached: check its address, that it runs, and the password")
-    })?;
+    let mut connection = postgres(url).map_err(|error| refused(&error))?;
     let known = diesel::select(
         sql::<Bool>("EXISTS (SELECT 1 FROM pg_database WHERE datname = ")
             .bind::<diesel::sql_types::Text, _>(name)

@@ -141,13 +141,34 @@ pub(crate) fn is_collision(error: &Error) -> bool {
     }
 }
 
+/// Whether this says that the database's server has gone, and with it the connection.
+pub(crate) fn is_away(error: &Error) -> bool {
+    use diesel::result::{DatabaseErrorKind as Kind, Error as E};
+    // libpq has no code for most of these, only words
+    const WORDS: [&str; 5] = [
+        "no connection to the server",
+        "closed the connection",
+        "terminating connection",
+        "could not receive data",
+        "could not send data",
+    ];
+    let Error::Internal { source } = error else { return false };
+    match source.downcast_ref::<E>() {
+        Some(E::DatabaseError(Kind::ClosedConnection, _)) => true,
+        Some(E::DatabaseError(_, info)) => WORDS.iter().any(|words| info.message().contains(words)),
+        _ => false,
+    }
+}
+
+/// What a caller is told then.
+pub(crate) fn unreachable() -> Error {
+    Error::unavailable("the database can't be reached just now: try again")
+}
+
 /// What a caller sees of a database error; what the log sees is its source.
 pub fn database_error(error: diesel::result::Error) -> Error {
-    use diesel::result::{DatabaseErrorKind as Kind, Error as E};
+    use diesel::result::Error as E;
     match error {
-        E::DatabaseError(Kind::ClosedConnection, _) => {
-            Error::unavailable("the database can't be reached just now: try again")
-        }
         E::DatabaseError(_, ref info)
             if info.message().contains("disk is full") || info.message().contains("disk I/O") =>
         {

@@ -1,7 +1,9 @@
 //! Opening a connection: one variant by name, never both in turn.
 
 use cirro_models::{Error, Result, sql::AnyConnection};
-use diesel::{Connection, ConnectionResult, PgConnection, SqliteConnection, connection::SimpleConnection};
+use diesel::{
+    Connection, ConnectionError, ConnectionResult, PgConnection, SqliteConnection, connection::SimpleConnection,
+};
 use rustix::fs::{FlockOperation, flock};
 use std::{
     ffi::OsString,
@@ -56,10 +58,7 @@ impl Url {
                     retry_after_s: 1,
                 })
             }
-            Self::Postgres(url) => postgres(url).map(AnyConnection::Pg).map_err(|error| {
-                tracing::error!(%error, "PostgreSQL refused a connection");
-                Error::unavailable("PostgreSQL can't be reached: check its address, that it runs, and the password")
-            }),
+            Self::Postgres(url) => postgres(url).map(AnyConnection::Pg).map_err(|error| refused(&error)),
         }
     }
 }
@@ -70,10 +69,36 @@ pub(crate) fn begin_openssl() {
     openssl::init();
 }
 
+/// How soon a server that does not answer counts as away, where the URL does not say (PostgreSQL 15, "Parameter Key
+/// Words"): seconds for a connection, seconds of silence before the system asks, and milliseconds for what was sent.
+const IMPATIENCE: [(&str, &str); 5] = [
+    ("connect_timeout", "5"),
+    ("keepalives_idle", "10"),
+    ("keepalives_interval", "5"),
+    ("keepalives_count", "3"),
+    ("tcp_user_timeout", "20000"),
+];
+
 /// A connection to PostgreSQL.
 pub(crate) fn postgres(url: &str) -> ConnectionResult<PgConnection> {
     begin_openssl();
-    PgConnection::establish(url)
+    let mut url = url.to_owned();
+    for (name, value) in IMPATIENCE {
+        if !url.contains(&format!("{name}=")) {
+            url.push(if url.contains('?') { '&' } else { '?' });
+            url.extend([name, "=", value]);
+        }
+    }
+    PgConnection::establish(&url)
+}
+
+/// What is said of a connection that did not come about. The server's words name no password.
+pub(crate) fn refused(error: &ConnectionError) -> Error {
+    let words = error.to_string();
+    let words = words.lines().next().unwrap_or_default();
+    Error::unavailable(format!(
+        "PostgreSQL can't be reached ({words}): check its address, that it runs, and the password"
+    ))
 }
 
 /// The lock is a file of its own: closing any descriptor of the database file would end SQLite's locks on it.

@@ -1,12 +1,19 @@
 //! A few threads with a connection each, which take what is asked of the database in turn.
 
-use crate::db::open::Url;
-use cirro_models::{Error, Result, sql::AnyConnection};
+use crate::db::{is_away, open::Url, unreachable};
+use cirro_models::{
+    Error, Result,
+    alert::{Alert, Bell},
+    sql::AnyConnection,
+};
 use diesel::r2d2::R2D2Connection;
 use parking_lot::Mutex;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     thread,
     time::Duration,
 };
@@ -17,7 +24,10 @@ const QUEUE: usize = 4096;
 /// How long a query may wait for its turn in a full queue.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-type Query = Box<dyn FnOnce(&mut AnyConnection) + Send>;
+/// Says whether the server was there.
+type Query = Box<dyn FnOnce(&mut AnyConnection) -> bool + Send>;
+
+static BELL: Bell = Bell::new(Alert::DatabaseUnreachable);
 
 /// The threads; they end when the pool is dropped.
 pub(crate) struct Pool(mpsc::Sender<Query>);
@@ -26,11 +36,13 @@ impl Pool {
     pub(crate) fn start(connections: Vec<AnyConnection>, url: &Url) -> Result<Self> {
         let (sender, receiver) = mpsc::channel::<Query>(QUEUE);
         let receiver = Arc::new(Mutex::new(receiver));
+        let losses = Arc::new(AtomicU64::new(0));
         for (n, connection) in connections.into_iter().enumerate() {
-            let (receiver, url) = (receiver.clone(), url.clone());
+            let (receiver, losses) = (receiver.clone(), losses.clone());
+            let mut link = Link { connection, url: url.clone(), losses, known: 0 };
             thread::Builder::new()
                 .name(format!("db-{n}"))
-                .spawn(move || work(connection, &url, &receiver))
+                .spawn(move || work(&mut link, &receiver))
                 .map_err(Error::internal)?;
         }
         Ok(Self(sender))
@@ -44,7 +56,10 @@ impl Pool {
         let query: Query = Box::new(move |c| {
             // nobody may wait any longer: then the answer is dropped
             let outcome = catch_unwind(AssertUnwindSafe(|| query(c)));
-            let _ = answer.send(outcome.unwrap_or_else(|_| Err(Error::internal("a query panicked"))));
+            let outcome = outcome.unwrap_or_else(|_| Err(Error::internal("a query panicked")));
+            let away = outcome.as_ref().is_err_and(is_away);
+            let _ = answer.send(if away { Err(unreachable()) } else { outcome });
+            !away
         });
         if self.0.send_timeout(query, PATIENCE).await.is_err() {
             return Err(Error::unavailable("the database is overloaded: try again in a moment"));
@@ -53,16 +68,41 @@ impl Pool {
     }
 }
 
-fn work(mut connection: AnyConnection, url: &Url, queue: &Mutex<mpsc::Receiver<Query>>) {
+/// One thread's connection.
+struct Link {
+    connection: AnyConnection,
+    url: Url,
+    /// How often any thread has found that the server had gone: its restart has ended the others' connections, too.
+    losses: Arc<AtomicU64>,
+    /// How many of these this connection is newer than.
+    known: u64,
+}
+
+impl Link {
+    /// Opens the connection anew, if it may not be one any more.
+    fn mend(&mut self) {
+        let losses = self.losses.load(Relaxed);
+        if self.known == losses && !self.connection.is_broken() {
+            return;
+        }
+        match self.url.connect() {
+            Ok(new) => (self.connection, self.known) = (new, losses),
+            Err(error) => BELL.ring(|| error.to_string()),
+        }
+    }
+    fn lost(&self) {
+        // one loss that many threads notice is one; a thread that could not open its connection notices nothing new
+        let _ = self.losses.compare_exchange(self.known, self.known + 1, Relaxed, Relaxed);
+    }
+}
+
+fn work(link: &mut Link, queue: &Mutex<mpsc::Receiver<Query>>) {
     loop {
         let next = queue.lock().blocking_recv();
         let Some(query) = next else { return };
-        if connection.is_broken() {
-            match url.connect() {
-                Ok(new) => connection = new,
-                Err(error) => tracing::error!(%error, "the database connection is lost and can't be opened again"),
-            }
+        link.mend();
+        if !query(&mut link.connection) {
+            link.lost();
         }
-        query(&mut connection);
     }
 }

@@ -1,0 +1,186 @@
+//! A site of several processes, with the servers that it stands on, in a folder of its own.
+
+use crate::{
+    common::{Did, LIMIT, signal, until},
+    load::Client,
+    servers::{Etcd, Postgres, free_port},
+};
+use cirro_client::registry::Registry;
+use serde_json::Value;
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use tempfile::TempDir;
+
+/// One site at a time: each is nine processes, and the machine has few processors.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// A site that runs until this is dropped.
+pub struct Many {
+    up: Child,
+    pub etcd: Etcd,
+    pub postgres: Postgres,
+    pub url: String,
+    pub folder: TempDir,
+    _turn: MutexGuard<'static, ()>,
+}
+
+/// What a process logs when it has begun to serve.
+const SERVES: &str = "the process serves";
+
+/// The services, with two processes of each.
+pub const SERVICES: [&str; 4] = ["identity", "compute", "storage", "images"];
+
+fn program() -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    let path = own.parent().and_then(Path::parent).unwrap().join("cirro");
+    assert!(path.exists(), "{} is not there: run `cargo build --workspace` first", path.display());
+    path
+}
+
+impl Many {
+    /// Two processes of each service, a bus, PostgreSQL and etcd; all of it answers.
+    pub fn start() -> Self {
+        // one that failed before this one leaves nothing behind
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let folder = tempfile::Builder::new().prefix("cirro-many-").tempdir_in("/var/tmp").unwrap();
+        // the users postgres and www-data pass through
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let (postgres, etcd) = (Postgres::start(folder.path()), Etcd::start(folder.path()));
+        let (listen, nodes) = (format!("127.0.0.1:{}", free_port()), format!("127.0.0.1:{}", free_port()));
+        let (out, log) = (folder.path().join("up.out"), folder.path().join("up.log"));
+        let mut command = command(folder.path());
+        command.args([
+            "site",
+            "up",
+            "--name",
+            "many",
+            "--workers",
+            "identity=2,compute=2,storage=2,images=2",
+            "--data",
+        ]);
+        command.arg(folder.path().join("up")).args(["--etcd", &etcd.url(), "--listen", &listen]);
+        command.args(["--nodes-listen", &nodes]).env("CIRRO_POSTGRES", &postgres.url);
+        command.stdout(File::create(&out).unwrap()).stderr(File::create(&log).unwrap());
+        let mut up = command.spawn().unwrap();
+        until(LIMIT, "the site answers", || {
+            let ended = up.try_wait().unwrap();
+            assert!(ended.is_none(), "cirro site up has ended: {}", fs::read_to_string(&log).unwrap());
+            fs::read_to_string(&out).unwrap().contains("the site answers at").then_some(())
+        });
+        Self { up, etcd, postgres, url: format!("https://{listen}"), folder, _turn: turn }
+    }
+    /// `cirro` with these words, until it ends.
+    pub fn cirro(&self, words: &[&str]) -> Did {
+        let done = command(self.folder.path()).args(words).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Did { code: done.status.code().unwrap_or(-1), out: text(done.stdout), err: text(done.stderr) }
+    }
+    /// A plain client with the administrator's token.
+    pub fn client(&self) -> Arc<Client> {
+        let token = self.cirro(&["token"]).text();
+        let ca = self.data("site/authority/ca.pem");
+        Arc::new(Client::new(self.url.trim_start_matches("https://"), &ca, token.trim()))
+    }
+    /// A path in the site's folder.
+    pub fn data(&self, path: &str) -> PathBuf {
+        self.folder.path().join("up").join(path)
+    }
+    /// The processes that run now.
+    pub fn processes(&self) -> BTreeMap<String, u32> {
+        // between the end of one and its next start, it is not there
+        fs::read(self.data("processes.json"))
+            .ok()
+            .and_then(|text| serde_json::from_slice(&text).ok())
+            .unwrap_or_default()
+    }
+    /// The number of a process, as soon as it runs as another than `before`.
+    pub fn pid(&self, name: &str, before: Option<u32>) -> u32 {
+        until(LIMIT, &format!("{name} runs"), || self.processes().get(name).copied().filter(|pid| Some(*pid) != before))
+    }
+    /// Sends a signal to a process, and says which number it had.
+    pub fn signal(&self, name: &str, signal_name: &str) -> u32 {
+        let pid = self.pid(name, None);
+        signal(signal_name, pid);
+        pid
+    }
+    /// How many processes of a service are in the registry.
+    pub fn registered(&self, service: &str) -> usize {
+        let registry = Registry::open(&format!("{}/cirro/many/{service}", self.etcd.url()), None).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(registry.members()).map_or(0, |members| members.len())
+    }
+    /// Waits until this many of a service are in the registry.
+    pub fn until_registered(&self, service: &str, count: usize) {
+        until(LIMIT, &format!("{count} of {service} are registered"), || {
+            (self.registered(service) == count).then_some(())
+        });
+    }
+    /// Waits until a process has logged a text so many times, over all of its starts.
+    pub fn until_logged(&self, name: &str, text: &str, times: usize) {
+        let log = self.data(&format!("logs/{name}.log"));
+        until(LIMIT, &format!("{name} has logged {text:?} {times} times"), || {
+            (fs::read_to_string(&log).unwrap_or_default().matches(text).count() >= times).then_some(())
+        });
+    }
+    /// How often a process has begun to serve.
+    pub fn starts(&self, name: &str) -> usize {
+        fs::read_to_string(self.data(&format!("logs/{name}.log"))).unwrap_or_default().matches(SERVES).count()
+    }
+    /// Waits until a process has begun to serve so often.
+    pub fn until_serving(&self, name: &str, starts: usize) {
+        self.until_logged(name, SERVES, starts);
+    }
+    /// Where a process serves.
+    pub fn address(&self, name: &str) -> String {
+        let log = fs::read_to_string(self.data(&format!("logs/{name}.log"))).unwrap();
+        let line = log.lines().rev().find(|line| line.contains(SERVES)).unwrap();
+        let line: Value = serde_json::from_str(line).unwrap();
+        line["address"].as_str().unwrap().to_owned()
+    }
+    /// Waits until the bus has an answer from a process again. nginx leaves one alone for a second that has failed.
+    pub fn until_asked(&self, name: &str) {
+        let answered = format!("\"upstream\":\"{}\",\"upstream_status\":\"200\"", self.address(name));
+        let access = self.data("bus/access.log");
+        let before = fs::read_to_string(&access).unwrap_or_default().len();
+        until(LIMIT, &format!("{name} gets requests"), || {
+            fs::read_to_string(&access).unwrap_or_default().get(before..)?.contains(&answered).then_some(())
+        });
+    }
+    /// What a list holds, all pages of it.
+    pub fn listed(&self, words: &[&str]) -> Vec<Value> {
+        let words: Vec<&str> = words.iter().copied().chain(["--all", "-o", "json"]).collect();
+        self.cirro(&words).json()["items"].as_array().unwrap().clone()
+    }
+}
+
+fn command(folder: &Path) -> Command {
+    let mut command = Command::new(program());
+    for name in ["CIRRO_URL", "CIRRO_TOKEN", "CIRRO_PROJECT", "CIRRO_LOG"] {
+        command.env_remove(name);
+    }
+    command.env("CIRRO_CONFIG", folder.join("config")).stdin(Stdio::null());
+    command
+}
+
+impl Drop for Many {
+    fn drop(&mut self) {
+        signal("TERM", self.up.id());
+        let ended = self.up.wait();
+        if std::thread::panicking() {
+            eprintln!("the site's folder was {}", self.folder.path().display());
+            for log in fs::read_dir(self.data("logs")).into_iter().flatten().flatten() {
+                let text = fs::read_to_string(log.path()).unwrap_or_default();
+                let loud = text.lines().filter(|line| !line.contains("\"INFO\"")).rev().take(20).collect::<Vec<_>>();
+                eprintln!("{}:\n{}", log.file_name().display(), loud.join("\n"));
+            }
+        } else {
+            assert!(ended.unwrap().success(), "{}", fs::read_to_string(self.folder.path().join("up.log")).unwrap());
+        }
+    }
+}
