@@ -122,9 +122,13 @@ async fn a_machine_joins_through_one_address_and_gets_its_orders_and_images_by_c
     plane.fetch_image(&image, &mut into).await.unwrap();
     assert_eq!(file.metadata().unwrap().len(), 1 << 20);
 
-    // revoked, it is nobody anywhere; and it comes back with a fresh token as the node that it was
+    // revoked, it is nobody anywhere, and a poll that is under way tells it nothing
+    let since = plane.compute_assignment(None, Duration::ZERO).await.unwrap().revision;
+    let poll = plane.compute_assignment(Some(&since), Duration::from_secs(3));
     let new = NewRevocation { subject: format!("node:{node}"), labels: Labels::default() };
-    Revocation::create(&operator, new).await.unwrap();
+    let (polled, revoked) = tokio::join!(poll, Revocation::create(&operator, new));
+    revoked.unwrap();
+    assert!(matches!(polled, Err(Error::Unauthenticated { .. })), "{polled:?}");
     let refused = async |error: Option<Error>| matches!(error, Some(Error::Unauthenticated { .. })).then_some(());
     eventually("compute refuses it", async || {
         refused(plane.compute_assignment(None, Duration::ZERO).await.err()).await
@@ -135,6 +139,7 @@ async fn a_machine_joins_through_one_address_and_gets_its_orders_and_images_by_c
     })
     .await;
     eventually("images refuses it", async || refused(plane.fetch_image(&image, &mut into).await.err()).await).await;
+    // it comes back with a fresh token, as the node that it was
     let secret = token(&operator, Some(node)).await;
     assert_eq!(join(&site.url, &secret, "other".parse().unwrap(), CAPACITY, folder.path()).await.unwrap(), node);
     let plane = control_plane(&site, &Credential::load(folder.path()).unwrap(), folder.path());

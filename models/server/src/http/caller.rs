@@ -69,6 +69,11 @@ async fn again(request: HttpRequest, error: Error) -> Result<Caller, Failure> {
     outcome.map(Caller).map_err(|error| Failure::of(&request, error))
 }
 
+/// Asks again who it is, before an answer goes out that was waited for: meanwhile the proof may have ended.
+pub fn still_known(request: &HttpRequest) -> Result<()> {
+    who(request, &shared(request)?.verifier).map(drop)
+}
+
 fn shared(request: &HttpRequest) -> Result<&Data<Shared>> {
     request.app_data::<Data<Shared>>().ok_or_else(|| Error::internal("a route without its service"))
 }

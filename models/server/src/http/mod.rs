@@ -13,7 +13,7 @@ mod resource;
 
 pub use address::{CLIENT_HEADER, client_address};
 pub use body::{json, query};
-pub use caller::{Caller, Shared, certified, request_id};
+pub use caller::{Caller, Shared, certified, request_id, still_known};
 pub use docs::docs;
 pub use openapi::{document, operation};
 pub use problem::{Failure, no_such_route};
