@@ -179,7 +179,11 @@ pub(crate) enum Command {
     #[command(subcommand, after_help = "Example:\n  cirro sshkey create --name laptop --file ~/.ssh/id_ed25519.pub")]
     Sshkey(ssh_key::Verb),
     /// Nodes: the machines that run guests
-    #[command(subcommand, after_help = "Examples:\n  cirro node list\n  cirro node update node1 --schedulable false")]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  cirro node list\n  cirro node update node1 --schedulable false\n  \
+        cirro node join-token --memory 64GiB >token\n  cirro node revoke node1\n  cirro node join-token --node node1 >token"
+    )]
     Node(node::Verb),
     /// Storage pools: where volumes lie
     #[command(subcommand, after_help = "Example:\n  cirro pool create --name fast --node node1 --capacity 500GiB")]

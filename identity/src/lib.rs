@@ -4,6 +4,7 @@ mod attempts;
 pub mod authority;
 pub mod bootstrap;
 mod controllers;
+mod enrolment;
 pub mod keys;
 mod login;
 mod password;
@@ -15,9 +16,10 @@ pub mod tasks;
 
 pub use signer::Signer;
 
+use authority::Authority;
 use cirro_models::{
     Result, Service,
-    identity::{ApiKey, Grant, Group, GroupMember, Project, Revocation, TokenKey, User},
+    identity::{ApiKey, Grant, Group, GroupMember, JoinToken, Project, Revocation, TokenKey, User},
 };
 use cirro_server::{Database, Owner, db::Migrations, token::Verifier};
 use diesel_migrations::embed_migrations;
@@ -27,10 +29,10 @@ use std::sync::Arc;
 pub const MIGRATIONS: Migrations = Migrations(embed_migrations!("migrations"));
 
 /// The service: what it owns and what else it answers. `verifier` learns its keys;
-/// [`cirro_server::token::follow`] tells it what is revoked.
-pub async fn service(database: Database, verifier: Arc<Verifier>) -> Result<Owner> {
+/// [`cirro_server::token::follow`] tells it what is revoked. A site of one process has no authority: nobody joins it.
+pub async fn service(database: Database, verifier: Arc<Verifier>, authority: Option<Arc<Authority>>) -> Result<Owner> {
     let signer = Arc::new(Signer::open(&database, verifier).await?);
-    Ok(Owner::new(Service::Identity, database)
+    let owner = Owner::new(Service::Identity, database)
         .owns::<User>(controllers::Users)
         .owns::<Project>(controllers::Projects)
         .owns::<Group>(controllers::Groups)
@@ -39,8 +41,14 @@ pub async fn service(database: Database, verifier: Arc<Verifier>) -> Result<Owne
         .owns::<ApiKey>(controllers::ApiKeys)
         .owns::<Revocation>(controllers::Revocations)
         .owns::<TokenKey>(controllers::TokenKeys)
+        .owns::<JoinToken>(controllers::JoinTokens)
         .answers(routes::token::routes, routes::token::describe)
         .answers(routes::me::routes, routes::me::describe)
+        .answers(routes::enrolment::routes, routes::enrolment::describe)
         .shares(signer)
-        .shares(Arc::new(attempts::Attempts::default())))
+        .shares(Arc::new(attempts::Attempts::default()));
+    Ok(match authority {
+        Some(authority) => owner.shares(authority),
+        None => owner,
+    })
 }

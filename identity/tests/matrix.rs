@@ -7,7 +7,7 @@ mod site;
 
 use cirro_models::{
     Id, Model,
-    identity::{ApiKey, Grant, Group, GroupMember, Project, Revocation, TokenKey, User},
+    identity::{ApiKey, Grant, Group, GroupMember, JoinToken, Project, Revocation, TokenKey, User},
     meta::Meta,
     model::Seed,
 };
@@ -72,6 +72,7 @@ async fn who_may_do_what() {
     matrix.model::<Revocation>("revocation", |n, _| build(Uuid::now_v7(), None, revoked(n)), revoked).await;
     let none = |_: u32| json!({});
     matrix.model::<TokenKey>("tokenkey", |n, _| build(Uuid::now_v7(), None, none(n)), none).await;
+    matrix.model::<JoinToken>("jointoken", |n, _| build(Uuid::now_v7(), None, none(n)), none).await;
     insta::assert_snapshot!(matrix.text);
 }
 

@@ -39,6 +39,7 @@ async fn no_operation_shows_or_changes_what_is_another_projects() {
     let group = site::id(&site.call(&operator, "POST", "group", json!({"name": "team"})).await.good());
     let member = json!({"group_id": group, "user_id": ann.id});
     let member = site::id(&site.call(&operator, "POST", "groupmember", member).await.good());
+    let join = site::id(&site.call(&operator, "POST", "jointoken", json!({})).await.good());
     let own = Own::from([
         ("user", ann.id.clone()),
         ("project", home),
@@ -47,6 +48,7 @@ async fn no_operation_shows_or_changes_what_is_another_projects() {
         ("revocation", revoked),
         ("group", group),
         ("groupmember", member),
+        ("jointoken", join),
     ]);
     let before = everything(&site).await;
     let mallory = site.person("mallory", "admin", "other").await;
@@ -64,6 +66,9 @@ async fn no_operation_shows_or_changes_what_is_another_projects() {
         "delete_this_token",
         "jwks",
         "me_user",
+        "enrol",
+        "renew_certificate",
+        "site_authority",
     ];
     let document = document(&site.identity);
     let tried = probe_as_stranger(&site.server, &document, &mallory.login.token, &own, &left_out).await;
@@ -78,7 +83,7 @@ async fn no_operation_shows_or_changes_what_is_another_projects() {
 /// Every row that an operator can list.
 async fn everything(site: &Site) -> Vec<Value> {
     let (operator, mut all) = (site.operator().await, Vec::new());
-    for path in ["user", "project", "grant", "group", "groupmember", "apikey", "revocation", "tokenkey"] {
+    for path in ["user", "project", "grant", "group", "groupmember", "apikey", "revocation", "tokenkey", "jointoken"] {
         let listed = site.call(&operator, "GET", &format!("{path}?limit=1000"), Value::Null).await.good();
         all.extend(listed["items"].as_array().unwrap().clone());
     }

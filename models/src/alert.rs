@@ -28,6 +28,8 @@ pub enum Alert {
     RegistryEntryInvalid,
     /// Nothing was heard of revoked tokens for so long that changes are refused.
     RevocationsStale,
+    /// Less than a quarter of a certificate's life is left, and it can't be renewed.
+    CertificateExpires,
     /// A service's database does not answer: its requests are refused until it does.
     DatabaseUnreachable,
     /// A deferred job failed so often that it was given up: an Operator has to look.
@@ -41,7 +43,7 @@ static RAISED: [AtomicU64; Alert::ALL.len()] = [const { AtomicU64::new(0) }; Ale
 
 impl Alert {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::ClientPoolSaturated,
         Self::ClientQueueTimeout,
         Self::ClientPoolLocked,
@@ -50,6 +52,7 @@ impl Alert {
         Self::RegistryUnreachable,
         Self::RegistryEntryInvalid,
         Self::RevocationsStale,
+        Self::CertificateExpires,
         Self::DatabaseUnreachable,
         Self::JobDead,
         Self::JobKindUnknown,
@@ -65,6 +68,7 @@ impl Alert {
             Self::RegistryUnreachable => "registry_unreachable",
             Self::RegistryEntryInvalid => "registry_entry_invalid",
             Self::RevocationsStale => "revocations_stale",
+            Self::CertificateExpires => "certificate_expires",
             Self::DatabaseUnreachable => "database_unreachable",
             Self::JobDead => "job_dead",
             Self::JobKindUnknown => "job_kind_unknown",

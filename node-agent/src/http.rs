@@ -2,9 +2,9 @@
 
 use crate::control_plane::ControlPlane;
 use async_trait::async_trait;
-use cirro_client::{Http, Login, Session};
+use cirro_client::{Credential, Http, Login, Place, Reach, Renewal, Session};
 use cirro_models::{
-    Context, Error, Id, Result,
+    Context, Error, Id, Result, Service, SiteRole, Stores,
     compute::{
         Node,
         assignment::{ImageSpec, NodeAssignment},
@@ -17,6 +17,7 @@ use futures_util::StreamExt;
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     fmt::Write,
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -25,27 +26,74 @@ use tokio::io::AsyncWriteExt;
 /// How long an answer may take beyond what the control plane may hold it.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// A node's session with its control plane.
+/// A node's way to its control plane.
 pub struct HttpControlPlane {
     node: Id<Node>,
-    session: Session,
+    way: Way,
+}
+
+/// How the node proves who it is.
+enum Way {
+    /// With a credential, for which it gets tokens: to a site in one process, on the same machine.
+    Session(Box<Session>),
+    /// With its certificate, to each service, which shows its own.
+    Certificate { http: Arc<Http>, stores: Arc<Stores> },
+}
+
+/// Where the services are: `http://HOST:PORT` of a site in one process, or `https://HOST:PORT`, several of them with commas
+/// between, of buses that pass TLS through to each service.
+pub fn place(url: &str) -> Result<Place> {
+    let mut all = Vec::new();
+    for one in url.split(',') {
+        let Place::Fixed(addresses) = one.trim().parse()? else {
+            let ways = "give it as https://HOST:PORT, several with commas between";
+            return Err(Error::invalid("url", format!("{one} is no address of a bus: {ways}")));
+        };
+        all.extend(addresses);
+    }
+    Ok(Place::Fixed(all))
 }
 
 impl HttpControlPlane {
     /// A session that logs in when it is first used.
     pub fn new(url: &str, node: Id<Node>, credential: Secret) -> Result<Self> {
         let login = Login { name: format!("node:{node}"), secret: credential, project: None };
-        Ok(Self { node, session: Session::new(Arc::new(Http::new(url, None)?), login) })
+        Ok(Self { node, way: Way::Session(Box::new(Session::new(Arc::new(Http::new(url, None)?), login))) })
+    }
+    /// Connections with the certificate in a folder, and what renews it there; that has to be run.
+    pub fn certified(url: &str, credential: Credential, folder: PathBuf) -> Result<(Self, Renewal)> {
+        let SiteRole::Node(node) = credential.role() else {
+            let refusal = format!("{credential:?} is no node's: give the folder that `cirro-node-agent join` has made");
+            return Err(Error::invalid("credential_dir", refusal));
+        };
+        let (tls, place) = (credential.tls()?, place(url)?);
+        let places = Service::ALL.map(|service| (service, place.clone()));
+        let site = Some(credential.site().to_string());
+        let http = Arc::new(Http::each_at(&places, &Reach { tls: Some(tls.clone()), site, ..Reach::default() })?);
+        let swap = move |fresh: &Credential| tls.swap(fresh.ca(), Some(&fresh.identity()?));
+        let renewal = Renewal::new(credential, folder, http.clone(), Box::new(swap));
+        Ok((Self { node, way: Way::Certificate { http, stores: Arc::new(Stores::default()) } }, renewal))
+    }
+
+    fn http(&self) -> &Arc<Http> {
+        match &self.way {
+            Way::Session(session) => session.http(),
+            Way::Certificate { http, .. } => http,
+        }
     }
 
     async fn context(&self, within: Duration) -> Result<Context> {
-        Ok(self.session.context().await?.until(Instant::now() + within))
+        let ctx = match &self.way {
+            Way::Session(session) => session.context().await?,
+            Way::Certificate { stores, .. } => Context::client(stores.clone(), None),
+        };
+        Ok(ctx.until(Instant::now() + within))
     }
 
     /// A token that is not taken any more (another key, a restored site) is thrown away: the next call logs in again.
     async fn checked<T>(&self, answer: Result<T>) -> Result<T> {
-        if matches!(answer, Err(Error::Unauthenticated { .. })) {
-            self.session.renew().await;
+        if let (Err(Error::Unauthenticated { .. }), Way::Session(session)) = (&answer, &self.way) {
+            session.renew().await;
         }
         answer
     }
@@ -57,7 +105,7 @@ impl HttpControlPlane {
             push_encoded(&mut path, since);
         }
         let ctx = self.context(wait + ANSWER).await?;
-        let answer = self.session.http().json(&ctx, "GET", &path, None::<&()>).await;
+        let answer = self.http().json(&ctx, "GET", &path, None::<&()>).await;
         self.checked(answer).await
     }
 
@@ -65,7 +113,7 @@ impl HttpControlPlane {
         let path = format!("/{service}/v1/nodereport/{}", self.node);
         let ctx = self.context(ANSWER).await?;
         let body = serde_json::to_vec(report).map_err(Error::internal)?;
-        let answer = self.session.http().answer(&ctx, "POST", &path, Some(body.into()), &[]).await;
+        let answer = self.http().answer(&ctx, "POST", &path, Some(body.into()), &[]).await;
         let answer = self.checked(answer).await?;
         let taken = if (200..300).contains(&answer.status) { Ok(()) } else { Err(answer.error()) };
         self.checked(taken).await
@@ -105,12 +153,27 @@ impl ControlPlane for HttpControlPlane {
     async fn fetch_image(&self, image: &ImageSpec, into: &mut tokio::fs::File) -> Result<()> {
         let ctx = self.context(ANSWER).await?;
         let path = format!("/images/v1/machineimage/{}/bytes", image.id);
-        let streamed = self.session.http().download(&ctx, &path).await;
+        let streamed = self.http().download(&ctx, &path).await;
         let mut bytes = self.checked(streamed).await?.bytes;
         while let Some(chunk) = bytes.next().await {
             let chunk = chunk.map_err(|error| Error::unavailable(format!("the image's bytes broke off: {error}")))?;
             into.write_all(&chunk).await.map_err(Error::internal)?;
         }
         into.flush().await.map_err(Error::internal)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_may_name_several_buses() {
+        for (url, count) in [("http://127.0.0.1:7780", 1), ("https://a:1", 1), ("https://a:1, https://b:2", 2)] {
+            assert!(matches!(place(url).unwrap(), Place::Fixed(all) if all.len() == count), "{url}");
+        }
+        for bad in ["", "a:1", "https://a:1,", "tcp://a:1", "etcd://a:1/x"] {
+            assert!(place(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -23,6 +23,8 @@ pub mod guest;
 pub mod http;
 pub mod hypervisor;
 pub mod image_cache;
+pub mod join;
+pub mod machine;
 pub mod memory;
 pub mod plan;
 pub mod power;

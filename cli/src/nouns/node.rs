@@ -2,7 +2,12 @@
 
 use crate::{
     failure::Failure,
-    nouns::{Noun, project::vcpus, yes},
+    nouns::{
+        Noun,
+        join_token::{Join, Revoke},
+        project::vcpus,
+        yes,
+    },
     quantity,
     site::Site,
     table::Column,
@@ -52,6 +57,11 @@ pub(crate) enum Verb {
     Update(Update<Change>),
     /// Remove nodes
     Delete(Delete),
+    /// Print a join token: what lets one machine become a node
+    #[command(name = "join-token")]
+    Join(Join),
+    /// End what a node proves itself with: it is refused within a second, until it joins again
+    Revoke(Revoke),
 }
 
 #[derive(Debug, Args)]
@@ -145,6 +155,8 @@ impl Verb {
             Self::Create(args) => args.run::<Node>(site).await,
             Self::Update(args) => args.run::<Node>(site).await,
             Self::Delete(args) => args.run::<Node>(site).await,
+            Self::Join(args) => args.run(site).await,
+            Self::Revoke(args) => args.run(site).await,
         }
     }
 }

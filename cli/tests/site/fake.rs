@@ -173,6 +173,7 @@ fn answer(state: &mut State, request: &HttpRequest, body: &[u8]) -> HttpResponse
                 "machineimage" => json!({"status": "awaiting", "public": false}),
                 "consolelog" => json!({"status": "requested"}),
                 "apikey" => json!({"user_id": PROJECT, "secret": "once-and-never-again"}),
+                "jointoken" => json!({"secret": "s3cret-s3cret"}),
                 "volume" => json!({"status": "creating"}),
                 _ => json!({}),
             };

@@ -288,6 +288,27 @@ fn a_key_is_told_once() {
 }
 
 #[test]
+fn a_join_token_is_printed_alone_and_a_node_revoked_by_its_name() {
+    let alice = Alice::logged_in();
+    let did = alice.runs(&["node", "join-token", "rack1", "--vcpus", "8", "--memory", "64GiB", "--ttl", "30m"]);
+    assert_eq!((did.code, did.out.as_str()), (0, "s3cret-s3cret\n"), "{did:?}");
+    assert!(did.err.contains("cirro-node-agent join --url https://") && !did.err.contains("s3cret"), "{did:?}");
+    let token = alice.site.state().rows["jointoken"][0].clone();
+    assert_eq!((&token["name"], &token["vcpus"], &token["memory_mib"]), (&json!("rack1"), &json!(8), &json!(65536)));
+    let did = alice.runs(&["node", "join-token", "rack1", "--node", "rack1"]);
+    assert_eq!(did.code, 2, "a node that there is keeps its name: {did:?}");
+
+    let node = alice.site.add(
+        "node",
+        json!({"name": "rack1", "vcpus": 1, "memory_mib": 1, "disk_gib": 1, "schedulable": true, "status": "ready",
+            "unclaimed": 0}),
+    );
+    let did = alice.runs(&["node", "revoke", "rack1"]);
+    assert_eq!(did.code, 0, "{did:?}");
+    assert_eq!(alice.site.state().rows["revocation"][0]["subject"], format!("node:{node}"));
+}
+
+#[test]
 fn exit_codes_and_sentences() {
     let alice = Alice::logged_in();
     assert_eq!(alice.runs(&["instance", "lits"]).code, 2);

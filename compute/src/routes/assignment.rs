@@ -17,7 +17,7 @@ use cirro_models::{
 use cirro_server::{
     OwnerContext,
     db::Feed,
-    http::{Caller, Failure, operation},
+    http::{Caller, Failure, operation, still_known},
 };
 use serde::Deserialize;
 use std::{collections::HashSet, time::Duration};
@@ -56,6 +56,7 @@ async fn assignment(caller: Caller, path: web::Path<String>, request: HttpReques
             presence.heard(node);
         }
         let answer = wait(&caller, node, asked).await?;
+        still_known(&request)?;
         Ok(HttpResponse::Ok().insert_header(("x-request-id", caller.request_id())).json(answer))
     };
     work.await.map_err(|error| Failure::with_id(caller.request_id(), error))

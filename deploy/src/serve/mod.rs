@@ -4,6 +4,7 @@
 
 mod health;
 mod options;
+mod renewal;
 mod service;
 
 pub use options::Options;
@@ -40,6 +41,7 @@ pub async fn run(options: Options, ready: impl FnOnce(&str)) -> Result<()> {
     let server = tokio::spawn(server);
 
     tasks::start(&running);
+    tokio::spawn(renewal::of(&options, &credential, &tls, &serving_tls)?.run());
     let (follower, context) = (verifier.clone(), running.clone());
     tokio::spawn(async move { cirro_server::token::follow(follower, || context.own_context()).await });
 

@@ -1,21 +1,25 @@
 //! One service with its database, by name.
 
 use crate::serve::Options;
-use cirro_identity::bootstrap::{self, FirstAdmin};
+use cirro_identity::{
+    authority::Authority,
+    bootstrap::{self, FirstAdmin},
+};
 use cirro_images::{
     UploadLimits,
     bytes::{ByteStore, Options as StoreOptions},
 };
 use cirro_models::{Error, Result, Service};
 use cirro_server::{Database, Owner, owner::Running, token::Verifier};
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 /// Opens the service's database, brings its tables up to date, and puts the service together.
 pub(super) async fn open(options: &Options, verifier: &Arc<Verifier>) -> Result<Owner> {
     let database = |migrations| Database::open_keeping(&options.database, migrations, options.backups.clone());
     Ok(match options.service {
         Service::Identity => {
-            cirro_identity::service(database(cirro_identity::MIGRATIONS).await?, verifier.clone()).await?
+            let authority = authority(options.authority.clone()).await?;
+            cirro_identity::service(database(cirro_identity::MIGRATIONS).await?, verifier.clone(), authority).await?
         }
         Service::Compute => cirro_compute::service(database(cirro_compute::MIGRATIONS).await?),
         Service::Storage => cirro_storage::service(database(cirro_storage::MIGRATIONS).await?),
@@ -32,6 +36,13 @@ pub(super) async fn open(options: &Options, verifier: &Arc<Verifier>) -> Result<
             cirro_images::service(database(cirro_images::MIGRATIONS).await?, bytes, &UploadLimits::default())
         }
     })
+}
+
+/// The site's authority, without which no machine joins and no certificate is renewed.
+async fn authority(folder: Option<PathBuf>) -> Result<Option<Arc<Authority>>> {
+    let Some(folder) = folder else { return Ok(None) };
+    let load = move || Authority::load(&folder);
+    tokio::task::spawn_blocking(load).await.map_err(Error::internal)?.map(|authority| Some(Arc::new(authority)))
 }
 
 /// What a new site gets; nothing when it is not new.

@@ -1,14 +1,9 @@
 //! The node agent of this machine: a child process that is started again when it ends, and told to end with the site.
 
-use crate::{
-    data::Data,
-    up::{
-        machine::{self, Capacity},
-        services::Site,
-    },
-};
+use crate::{data::Data, up::services::Site};
 use cirro_identity::bootstrap::node_credential;
 use cirro_models::{Error, Result};
+use cirro_node_agent_core::machine::{self, Capacity};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use std::{

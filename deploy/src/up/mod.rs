@@ -1,7 +1,6 @@
 //! `cirro up`: a whole site in one process on SQLite, with the node agent of this machine beside it.
 
 mod agent;
-mod machine;
 mod options;
 mod services;
 mod simulated;

@@ -32,7 +32,7 @@ pub(crate) async fn open(data: &Data) -> Result<Site> {
         Error::unavailable(format!("the folder of images can't be used ({error}): check its rights"))
     })?;
     let owners = vec![
-        cirro_identity::service(database(data, "identity", cirro_identity::MIGRATIONS).await?, verifier.clone())
+        cirro_identity::service(database(data, "identity", cirro_identity::MIGRATIONS).await?, verifier.clone(), None)
             .await?,
         cirro_compute::service(database(data, "compute", cirro_compute::MIGRATIONS).await?),
         cirro_storage::service(database(data, "storage", cirro_storage::MIGRATIONS).await?),

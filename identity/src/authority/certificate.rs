@@ -1,7 +1,7 @@
 //! What stands in the certificates of a site (RFC 5280).
 
 use super::{Authority, PKey, Private, Public};
-use cirro_models::{Name, SiteRole};
+use cirro_models::{Name, SiteRole, Timestamp};
 use openssl::{
     asn1::{Asn1Integer, Asn1Time},
     bn::BigNum,
@@ -14,15 +14,8 @@ use openssl::{
         extension::{BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAlternativeName, SubjectKeyIdentifier},
     },
 };
-use std::{
-    fs::OpenOptions,
-    io::Write,
-    net::IpAddr,
-    os::unix::fs::OpenOptionsExt,
-    path::Path,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
-use uuid::Uuid;
+use std::{fs::OpenOptions, io::Write, net::IpAddr, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
+use uuid::{NoContext, Uuid};
 
 /// How far back validity begins, for clocks that differ.
 const BACK: Duration = Duration::from_secs(300);
@@ -36,7 +29,7 @@ const CALLED: &str = "Cirro site ";
 /// The authority's own certificate: it signs certificates, and none below it signs others.
 pub(super) fn of_authority(site: &Name, key: &PKey<Private>) -> Result<X509, ErrorStack> {
     let name = named(Some(&format!("{CALLED}{site}")))?;
-    let mut builder = begun(key, &name, AUTHORITY_LIFE)?;
+    let mut builder = begun(key, &name, Timestamp::now(), AUTHORITY_LIFE)?;
     builder.set_issuer_name(&name)?;
     builder.append_extension(BasicConstraints::new().critical().ca().pathlen(0).build()?)?;
     builder.append_extension(KeyUsage::new().critical().key_cert_sign().crl_sign().build()?)?;
@@ -56,14 +49,19 @@ pub(super) fn site_of(certificate: &X509Ref) -> Option<Name> {
 /// A certificate that says that the holder of a key has a role in the site.
 ///
 /// It has no common name: what it says stands in its URI, and etcd's gateway refuses clients that have one.
-pub(super) fn of_role(authority: &Authority, role: SiteRole, key: &PKey<Public>) -> Result<X509, ErrorStack> {
+pub(super) fn of_role(
+    authority: &Authority,
+    role: SiteRole,
+    key: &PKey<Public>,
+    made: Timestamp,
+) -> Result<X509, ErrorStack> {
     let mut names = SubjectAlternativeName::new();
     names.uri(&role.uri(&authority.site));
     if let Some(dns) = role.dns() {
         names.dns(&dns);
     }
     let usage = ExtendedKeyUsage::new().client_auth().server_auth().build()?;
-    issued(authority, key, &mut names, usage, authority.life)
+    issued(authority, key, &mut names, usage, (made, authority.life))
 }
 
 /// A certificate of a server that is called by these names and addresses.
@@ -79,7 +77,8 @@ pub(super) fn of_edge<T: HasPublic>(
             Err(_) => names.dns(name),
         };
     }
-    issued(authority, key, &mut names, ExtendedKeyUsage::new().server_auth().build()?, EDGE_LIFE)
+    let usage = ExtendedKeyUsage::new().server_auth().build()?;
+    issued(authority, key, &mut names, usage, (Timestamp::now(), EDGE_LIFE))
 }
 
 fn issued<T: HasPublic>(
@@ -87,9 +86,9 @@ fn issued<T: HasPublic>(
     key: &PKeyRef<T>,
     names: &mut SubjectAlternativeName,
     usage: X509Extension,
-    life: Duration,
+    (made, life): (Timestamp, Duration),
 ) -> Result<X509, ErrorStack> {
-    let mut builder = begun(key, &named(None)?, life)?;
+    let mut builder = begun(key, &named(None)?, made, life)?;
     builder.set_issuer_name(authority.certificate.subject_name())?;
     builder.append_extension(BasicConstraints::new().critical().build()?)?;
     builder.append_extension(KeyUsage::new().critical().digital_signature().build()?)?;
@@ -101,12 +100,17 @@ fn issued<T: HasPublic>(
     Ok(builder.build())
 }
 
-fn begun<T: HasPublic>(key: &PKeyRef<T>, subject: &X509Name, life: Duration) -> Result<X509Builder, ErrorStack> {
+fn begun<T: HasPublic>(
+    key: &PKeyRef<T>,
+    subject: &X509Name,
+    made: Timestamp,
+    life: Duration,
+) -> Result<X509Builder, ErrorStack> {
     let mut builder = X509::builder()?;
     builder.set_version(2)?;
-    builder.set_serial_number(serial()?.as_ref())?;
+    builder.set_serial_number(serial(made)?.as_ref())?;
     builder.set_subject_name(subject)?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = Duration::from_micros(made.micros().unsigned_abs());
     let at = |since: Duration| Asn1Time::from_unix(i64::try_from(since.as_secs()).unwrap_or(i64::MAX));
     builder.set_not_before(at(now.saturating_sub(BACK))?.as_ref())?;
     builder.set_not_after(at(now + life)?.as_ref())?;
@@ -115,8 +119,10 @@ fn begun<T: HasPublic>(key: &PKeyRef<T>, subject: &X509Name, life: Duration) -> 
 }
 
 /// A number that tells when the certificate was made; see [`cirro_client::credential::made_at`].
-fn serial() -> Result<Asn1Integer, ErrorStack> {
-    BigNum::from_slice(Uuid::now_v7().as_bytes())?.to_asn1_integer()
+fn serial(made: Timestamp) -> Result<Asn1Integer, ErrorStack> {
+    let since = Duration::from_micros(made.micros().unsigned_abs());
+    let moment = uuid::Timestamp::from_unix(NoContext, since.as_secs(), since.subsec_nanos());
+    BigNum::from_slice(Uuid::new_v7(moment).as_bytes())?.to_asn1_integer()
 }
 
 fn named(name: Option<&str>) -> Result<X509Name, ErrorStack> {

@@ -4,19 +4,20 @@
 //! the public key alone.
 
 mod certificate;
+mod requested;
 
-use cirro_client::Credential;
-use cirro_models::{Error, Name, Result, SiteRole};
+use cirro_client::{Credential, credential::new_key};
+use cirro_models::{Error, Name, Result, SiteRole, Stores, Timestamp};
+use cirro_server::token::CERTIFICATE_LIFE_S;
 use openssl::{
-    ec::{EcGroup, EcKey},
-    nid::Nid,
-    pkey::{PKey, PKeyRef, Private, Public},
-    x509::{X509, X509Req},
+    pkey::{HasPublic, PKey, PKeyRef, Private, Public},
+    x509::X509,
 };
-use std::{fmt, fs, path::Path, time::Duration};
+pub(crate) use requested::RequestedKey;
+use std::{fmt, fs, path::Path, sync::Arc, time::Duration};
 
-/// How long a certificate of a service or a node lasts, unless it is renewed.
-pub const LIFE: Duration = Duration::from_secs(30 * 86_400);
+/// How long a certificate lasts.
+const LIFE: Duration = Duration::from_secs(CERTIFICATE_LIFE_S.unsigned_abs());
 
 /// The authority of a site.
 pub struct Authority {
@@ -66,7 +67,7 @@ impl Authority {
             ))
         })
     }
-    /// The same with another life of certificates.
+    /// The same with a shorter life of certificates: revocations are kept for no longer one.
     #[must_use]
     pub fn lasting(mut self, life: Duration) -> Self {
         self.life = life;
@@ -82,10 +83,18 @@ impl Authority {
     }
     /// A new key with a certificate for this role.
     pub fn credential(&self, role: SiteRole) -> Result<Credential> {
+        self.credential_of(role, Timestamp::now())
+    }
+    /// The same as of another moment.
+    pub fn credential_of(&self, role: SiteRole, made: Timestamp) -> Result<Credential> {
         let key = new_key()?;
-        let certificate = self.certify(role, &key)?;
+        let certificate = self.certify(role, &key, made)?;
         let pem = key.private_key_to_pem_pkcs8().map_err(Error::internal)?;
         Credential::from_pem(self.pem()?, [certificate, pem].concat())
+    }
+    /// A certificate for this role and this key, as PEM, which counts as made at this moment.
+    pub(crate) fn certificate(&self, role: SiteRole, key: &RequestedKey, made: Timestamp) -> Result<String> {
+        String::from_utf8(self.certify(role, &key.0, made)?).map_err(Error::internal)
     }
     /// A new key with a certificate for a server that people call by these names and addresses, as one PEM text. It has no
     /// role: to the site, its holder is nobody.
@@ -97,29 +106,23 @@ impl Authority {
         let (made, key) = (made.to_pem().map_err(Error::internal)?, key.private_key_to_pem_pkcs8());
         Ok([made, key.map_err(Error::internal)?].concat())
     }
-    /// A certificate for this role and the key in a certificate request (PKCS #10), as PEM. What else the request asks for
-    /// counts for nothing.
-    pub fn answer(&self, role: SiteRole, request: &[u8]) -> Result<Vec<u8>> {
-        let refused = |what: &str| Error::invalid("request", format!("{what}: send a PKCS #10 request as PEM"));
-        let request = X509Req::from_pem(request).map_err(|_| refused("it can't be read"))?;
-        let key = request.public_key().map_err(|_| refused("its key can't be read"))?;
-        if !request.verify(&key).unwrap_or(false) {
-            return Err(refused("it is not signed with its own key"));
-        }
-        let curve = key.ec_key().ok().and_then(|key| key.group().curve_name());
-        if curve != Some(Nid::X9_62_PRIME256V1) {
-            return Err(Error::invalid(
-                "request",
-                "its key is none of the kind that this site uses: make one on P-256",
-            ));
-        }
-        self.certify(role, &key)
+    /// SHA-256 of its certificate (DER).
+    pub(crate) fn fingerprint(&self) -> Result<[u8; 32]> {
+        self.certificate.to_der().map(|der| openssl::sha::sha256(&der)).map_err(Error::internal)
     }
-    fn certify<T: openssl::pkey::HasPublic>(&self, role: SiteRole, key: &PKeyRef<T>) -> Result<Vec<u8>> {
+    /// The one of this process's site.
+    pub(crate) fn of(stores: &Stores) -> Result<Arc<Self>> {
+        stores.part::<Self>().map_err(|_| {
+            Error::conflict(
+                "this site has no authority, because it is one process (`cirro up`): no other machine can join it; make \
+                 a site of several with `cirro site init`",
+            )
+        })
+    }
+    fn certify<T: HasPublic>(&self, role: SiteRole, key: &PKeyRef<T>, made: Timestamp) -> Result<Vec<u8>> {
         let public =
             key.public_key_to_der().and_then(|der| PKey::public_key_from_der(&der)).map_err(Error::internal)?;
-        let made = certificate::of_role(self, role, &public).map_err(Error::internal)?;
-        made.to_pem().map_err(Error::internal)
+        certificate::of_role(self, role, &public, made).and_then(|made| made.to_pem()).map_err(Error::internal)
     }
 }
 
@@ -133,13 +136,6 @@ impl fmt::Debug for Authority {
 const CERTIFICATE: &str = "ca.pem";
 /// The authority's key, beside it.
 const KEY: &str = "ca.key";
-
-/// A key on P-256: what nginx, libvirt and OpenSSL all take.
-fn new_key() -> Result<PKey<Private>> {
-    let make =
-        || EcKey::generate(EcGroup::from_curve_name(Nid::X9_62_PRIME256V1)?.as_ref()).and_then(PKey::from_ec_key);
-    make().map_err(Error::internal)
-}
 
 #[cfg(test)]
 mod tests;

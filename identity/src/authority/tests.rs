@@ -1,10 +1,11 @@
 use super::*;
 use cirro_client::credential::{made_at, role_of};
-use cirro_models::{Service, Timestamp};
+use cirro_models::Service;
 use openssl::{
     hash::MessageDigest,
+    nid::Nid,
     stack::Stack,
-    x509::{X509NameBuilder, extension::SubjectAlternativeName},
+    x509::{X509NameBuilder, X509Req, extension::SubjectAlternativeName},
 };
 
 fn authority() -> Authority {
@@ -12,7 +13,7 @@ fn authority() -> Authority {
 }
 
 /// A request of this key that asks for a role.
-fn request(key: &PKey<Private>, uri: &str) -> Vec<u8> {
+fn request(key: &PKey<Private>, uri: &str) -> String {
     let mut builder = X509Req::builder().unwrap();
     builder.set_pubkey(key).unwrap();
     let mut name = X509NameBuilder::new().unwrap();
@@ -23,7 +24,7 @@ fn request(key: &PKey<Private>, uri: &str) -> Vec<u8> {
     extensions.push(wanted).unwrap();
     builder.add_extensions(&extensions).unwrap();
     builder.sign(key, MessageDigest::sha256()).unwrap();
-    builder.build().to_pem().unwrap()
+    String::from_utf8(builder.build().to_pem().unwrap()).unwrap()
 }
 
 #[test]
@@ -46,8 +47,11 @@ fn a_credential_says_its_role_and_when_it_was_made_and_is_signed_by_the_authorit
 fn a_request_gets_the_role_that_was_decided_on_and_not_the_one_that_it_asks_for() {
     let (authority, key) = (authority(), new_key().unwrap());
     let node = SiteRole::Node(cirro_models::Id::new());
-    let pem = authority.answer(node, &request(&key, "cirro://lab/service/identity")).unwrap();
-    let made = X509::from_pem(&pem).unwrap();
+    let asked = RequestedKey::read(&request(&key, "cirro://lab/service/identity")).unwrap();
+    let moment = Timestamp::now().plus_seconds(-5);
+    let pem = authority.certificate(node, &asked, moment).unwrap();
+    let made = X509::from_pem(pem.as_bytes()).unwrap();
+    assert_eq!(made_at(&made).unwrap().micros(), moment.micros() / 1000 * 1000);
     assert_eq!(role_of(&made).unwrap().1, node);
     assert_eq!(made.subject_name().entries().count(), 0);
     assert!(made.public_key().unwrap().public_eq(&key));
@@ -55,13 +59,15 @@ fn a_request_gets_the_role_that_was_decided_on_and_not_the_one_that_it_asks_for(
 
 #[test]
 fn a_request_that_can_t_be_used_is_refused_with_what_to_send() {
-    let (authority, key) = (authority(), new_key().unwrap());
+    let key = new_key().unwrap();
     let rsa = PKey::from_rsa(openssl::rsa::Rsa::generate(2048).unwrap()).unwrap();
     let mut forged = X509Req::builder().unwrap();
     forged.set_pubkey(&key).unwrap();
     forged.sign(&new_key().unwrap(), MessageDigest::sha256()).unwrap();
-    for bad in [b"".to_vec(), b"x".to_vec(), request(&rsa, "x:y"), forged.build().to_pem().unwrap()] {
-        let error = authority.answer(SiteRole::Bus, &bad).unwrap_err().to_string();
+    let forged = String::from_utf8(forged.build().to_pem().unwrap()).unwrap();
+    let long = format!("{}{}", request(&key, "x:y"), " ".repeat(8192));
+    for bad in [String::new(), "x".to_owned(), request(&rsa, "x:y"), forged, long] {
+        let error = RequestedKey::read(&bad).err().unwrap().to_string();
         assert!(error.contains("send a PKCS #10") || error.contains("P-256"), "{error}");
     }
 }
@@ -79,6 +85,7 @@ fn it_is_kept_in_a_folder_and_never_written_over() {
     credential.save(&at).unwrap();
     let again = Credential::load(&at).unwrap();
     assert_eq!(again.role(), SiteRole::Bus);
-    let renewed = again.renewed(&loaded.certify(SiteRole::Bus, &again.key().unwrap()).unwrap()).unwrap();
+    let renewed =
+        again.renewed(&loaded.certify(SiteRole::Bus, &again.key().unwrap(), Timestamp::now()).unwrap()).unwrap();
     assert!(made_at(renewed.certificate()).unwrap() >= made_at(again.certificate()).unwrap());
 }

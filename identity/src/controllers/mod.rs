@@ -3,6 +3,7 @@
 mod api_keys;
 mod grants;
 pub(crate) mod groups;
+mod join_tokens;
 mod projects;
 mod revocations;
 mod token_keys;
@@ -11,6 +12,7 @@ mod users;
 pub(crate) use api_keys::ApiKeys;
 pub(crate) use grants::Grants;
 pub(crate) use groups::{GroupMembers, Groups};
+pub(crate) use join_tokens::JoinTokens;
 pub(crate) use projects::Projects;
 pub(crate) use revocations::Revocations;
 pub(crate) use token_keys::TokenKeys;

@@ -61,7 +61,7 @@ async fn logout(caller: Caller) -> Result<HttpResponse, Failure> {
 /// Ends the token that the caller shows, and no other; whoever has it may.
 async fn end_this(caller: Caller) -> Result<HttpResponse, Failure> {
     let work = async {
-        let token = caller.token().ok_or_else(|| Error::internal("a caller without a token"))?;
+        let token = caller.token().ok_or_else(|| Error::forbidden("you show no token that could be ended"))?;
         end(&caller, cirro_server::token::name_of(token.expose())?, None).await
     };
     work.await.map_err(|error| Failure::with_id(caller.request_id(), error))

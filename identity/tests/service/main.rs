@@ -9,6 +9,7 @@ mod elsewhere;
 mod first_start;
 mod grants;
 mod groups;
+mod joining;
 mod keys;
 mod login;
 mod projects;

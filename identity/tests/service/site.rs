@@ -1,19 +1,22 @@
 //! A site with identity as the service under test; the others only hold rows.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use cirro_identity::bootstrap::{FirstAdmin, first_start};
+use cirro_identity::{
+    authority::Authority,
+    bootstrap::{FirstAdmin, first_start},
+};
 use cirro_models::{
     Id, Model, Service,
-    compute::Instance,
+    compute::{Instance, Node},
     identity::{Project, Secret},
     images::MachineImage,
     meta::Meta,
     model::Seed,
     sql::Table,
-    storage::Volume,
+    storage::{StoragePool, Volume},
 };
 use cirro_server::{
-    Owner, OwnerContext, Plain,
+    Controller, Owner, OwnerContext, Plain,
     db::Migrations,
     owner::Running,
     testkit::{Actors, Backend, Scratch, Server, Told},
@@ -37,6 +40,7 @@ pub(crate) struct Site {
     pub(crate) admin: FirstAdmin,
     pub(crate) databases: [Scratch; 4],
     pub(crate) verifier: Arc<Verifier>,
+    pub(crate) authority: Arc<Authority>,
 }
 
 /// Somebody who has logged in, with everything that the login told.
@@ -63,6 +67,15 @@ impl Site {
     }
 
     pub(crate) async fn without_admin(backend: Backend) -> Self {
+        Self::with(backend, Plain, Plain).await
+    }
+
+    /// With nodes and pools behind these controllers.
+    pub(crate) async fn with(
+        backend: Backend,
+        nodes: impl Controller<Node>,
+        pools: impl Controller<StoragePool>,
+    ) -> Self {
         let databases = [
             backend.open(cirro_identity::MIGRATIONS).await.unwrap(),
             Backend::Sqlite.open(COMPUTE).await.unwrap(),
@@ -71,10 +84,12 @@ impl Site {
         ];
         let [identity, compute, storage, images] = &databases;
         let verifier = Arc::new(Verifier::default());
+        let authority = Arc::new(Authority::generate("lab".parse().unwrap()).unwrap());
+        let own = identity.database.clone();
         let owners = vec![
-            cirro_identity::service(identity.database.clone(), verifier.clone()).await.unwrap(),
-            Owner::new(Service::Compute, compute.database.clone()).owns::<Instance>(Plain),
-            Owner::new(Service::Storage, storage.database.clone()).owns::<Volume>(Plain),
+            cirro_identity::service(own, verifier.clone(), Some(authority.clone())).await.unwrap(),
+            Owner::new(Service::Compute, compute.database.clone()).owns::<Instance>(Plain).owns::<Node>(nodes),
+            Owner::new(Service::Storage, storage.database.clone()).owns::<Volume>(Plain).owns::<StoragePool>(pools),
             Owner::new(Service::Images, images.database.clone()).owns::<MachineImage>(Plain),
         ];
         let running: [Running; 4] = Owner::mount_together(owners).try_into().unwrap_or_else(|_| panic!("four"));
@@ -83,7 +98,7 @@ impl Site {
         actors.verifier = verifier.clone();
         let server = Server::start(vec![identity.clone()], &actors).await;
         let admin = FirstAdmin::generate().unwrap();
-        Self { server, identity, compute, storage, images, admin, databases, verifier }
+        Self { server, identity, compute, storage, images, admin, databases, verifier, authority }
     }
 
     /// Asks for a token with a name and a secret.

@@ -58,7 +58,7 @@ async fn what_was_revoked_stays_revoked_after_a_restart() {
         site.call(&ann.login, "DELETE", "token", Value::Null).await;
 
         let restarted = Arc::new(Verifier::default());
-        cirro_identity::service(site.databases[0].database.clone(), restarted.clone()).await.unwrap();
+        cirro_identity::service(site.databases[0].database.clone(), restarted.clone(), None).await.unwrap();
         assert!(restarted.verify(&ann.login.token).is_err());
         assert!(restarted.verify(&ben.login.token).is_ok(), "the key is the same");
     }

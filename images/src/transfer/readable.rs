@@ -10,13 +10,14 @@ use cirro_server::OwnerContext;
 /// The image, if the caller may read its bytes: whoever may read the row, and a node while an instance that is made from
 /// the image is assigned to it. Everybody else is told what they would be told of an image that never existed.
 pub(crate) async fn readable(ctx: &Context, id: Id<MachineImage>) -> Result<MachineImage> {
-    let image = if ctx.subject().node().is_some() {
-        let assigned = InstanceFilter { image_id: Some(id), ..InstanceFilter::default() };
-        // compute shows a node the instances that are assigned to it, and no others
-        if Instance::list(ctx, &assigned, &Page::first(1)).await?.items.is_empty() {
+    let image = if let Some(node) = ctx.subject().node() {
+        // a node that is known by its certificate has nothing that could be handed on to compute
+        let own = ctx.as_service()?;
+        let assigned = InstanceFilter { image_id: Some(id), node_id: Some(node), ..InstanceFilter::default() };
+        if Instance::list(&own, &assigned, &Page::first(1)).await?.items.is_empty() {
             return Err(Error::not_found(MachineImage::PATH, id));
         }
-        MachineImage::get(&ctx.as_service()?, id).await?
+        MachineImage::get(&own, id).await?
     } else {
         MachineImage::get(ctx, id).await?
     };

@@ -6,15 +6,13 @@ use crate::tls::{Identity, Tls};
 use cirro_models::{Error, Name, Result, SiteRole, Timestamp};
 use openssl::{
     asn1::{Asn1Time, Asn1TimeRef},
+    ec::{EcGroup, EcKey},
+    hash::MessageDigest,
+    nid::Nid,
     pkey::{PKey, Private},
-    x509::{X509, X509Ref},
+    x509::{X509, X509Ref, X509Req},
 };
-use std::{
-    fmt, fs,
-    io::Write,
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
-};
+use std::{fmt, fs, io::Write, os::unix::fs::OpenOptionsExt, path::Path};
 use uuid::Uuid;
 
 /// The site's authority, as PEM.
@@ -61,8 +59,8 @@ impl Credential {
     /// Writes the two files, each whole or not at all, the key's readable by its owner only. Blocks.
     pub fn save(&self, folder: &Path) -> Result<()> {
         let written = fs::create_dir_all(folder)
-            .and_then(|()| replace(folder.join(CA_FILE), &self.ca, 0o644))
-            .and_then(|()| replace(folder.join(CREDENTIAL_FILE), &self.pem, 0o600));
+            .and_then(|()| replace(&folder.join(CA_FILE), &self.ca, 0o644))
+            .and_then(|()| replace(&folder.join(CREDENTIAL_FILE), &self.pem, 0o600));
         written.map_err(|error| {
             Error::unavailable(format!(
                 "the credential can't be written to {} ({error}): check rights and room",
@@ -97,12 +95,20 @@ impl Credential {
     }
     /// When its certificate ends.
     pub fn ends_at(&self) -> Result<Timestamp> {
-        moment(self.certificate.not_after())
+        ends_at(&self.certificate)
     }
     /// From when on it should be renewed: when two thirds of its time are over.
     pub fn renew_at(&self) -> Result<Timestamp> {
         let (start, end) = (moment(self.certificate.not_before())?, self.ends_at()?);
         Ok(Timestamp::from_micros(start.micros() + (end.micros() - start.micros()) / 3 * 2))
+    }
+    /// How long its certificate lasts in all, in microseconds.
+    pub(crate) fn life_us(&self) -> Result<i64> {
+        Ok(self.ends_at()?.micros() - moment(self.certificate.not_before())?.micros())
+    }
+    /// A request for a certificate of its key.
+    pub fn request(&self) -> Result<String> {
+        request(&self.key()?)
     }
     /// What connections to peers of the site are opened with.
     pub fn tls(&self) -> Result<Tls> {
@@ -118,6 +124,24 @@ impl fmt::Debug for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Credential of {}", self.role.uri(&self.site))
     }
+}
+
+/// A key on P-256: what nginx, libvirt and OpenSSL all take.
+pub fn new_key() -> Result<PKey<Private>> {
+    let make =
+        || EcKey::generate(EcGroup::from_curve_name(Nid::X9_62_PRIME256V1)?.as_ref()).and_then(PKey::from_ec_key);
+    make().map_err(Error::internal)
+}
+
+/// A request (PKCS #10, as PEM) for a certificate of this key. It asks for no name: the authority knows who asks.
+pub fn request(key: &PKey<Private>) -> Result<String> {
+    let make = || {
+        let mut builder = X509Req::builder()?;
+        builder.set_pubkey(key)?;
+        builder.sign(key, MessageDigest::sha256())?;
+        builder.build().to_pem()
+    };
+    String::from_utf8(make().map_err(Error::internal)?).map_err(Error::internal)
 }
 
 /// The role in a certificate: it is good for one, or for none.
@@ -139,6 +163,11 @@ pub fn made_at(certificate: &X509Ref) -> Option<Timestamp> {
     Some(Timestamp::from_micros(i64::try_from(seconds).ok()? * 1_000_000 + i64::from(nanoseconds / 1000)))
 }
 
+/// When a certificate ends.
+pub fn ends_at(certificate: &X509Ref) -> Result<Timestamp> {
+    moment(certificate.not_after())
+}
+
 /// A moment as certificates tell it.
 fn moment(time: &Asn1TimeRef) -> Result<Timestamp> {
     let epoch = Asn1Time::from_unix(0).map_err(Error::internal)?;
@@ -146,8 +175,8 @@ fn moment(time: &Asn1TimeRef) -> Result<Timestamp> {
     Ok(Timestamp::from_micros((i64::from(since.days) * 86_400 + i64::from(since.secs)) * 1_000_000))
 }
 
-/// Writes a file whole or not at all.
-fn replace(path: PathBuf, bytes: &[u8], mode: u32) -> std::io::Result<()> {
+/// Writes a file whole or not at all. Blocks.
+pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
     let partial = path.with_extension("new");
     // one from a process that died half-way may have other rights
     if let Err(error) = fs::remove_file(&partial)

@@ -7,13 +7,14 @@ use crate::{
     address::Address,
     link::{Io, Protocol},
 };
-use cirro_models::{Error, Result};
+use cirro_models::{Error, Result, SiteRole};
 use hyper_openssl::SslStream;
 use openssl::{
     error::ErrorStack,
     pkey::{PKey, Private},
     ssl::{
-        ConnectConfiguration, SslConnector, SslConnectorBuilder, SslMethod, SslOptions, SslSessionCacheMode, SslVersion,
+        ConnectConfiguration, SslConnector, SslConnectorBuilder, SslMethod, SslOptions, SslSessionCacheMode,
+        SslVerifyMode, SslVersion,
     },
     x509::{X509, X509Ref, X509VerifyResult, store::X509StoreBuilder},
 };
@@ -63,6 +64,8 @@ impl fmt::Debug for Identity {
 pub struct Tls {
     current: Arc<RwLock<Arc<SslConnector>>>,
     role: Option<Arc<str>>,
+    /// The name that goes along with the first message (SNI): where TLS is passed through, it says to which service.
+    name: Option<Arc<str>>,
 }
 
 impl Tls {
@@ -77,17 +80,24 @@ impl Tls {
                 )
             })?;
         }
-        Ok(Self { current: Arc::new(RwLock::new(Arc::new(builder.build()))), role: None })
+        Ok(Self { current: Arc::new(RwLock::new(Arc::new(builder.build()))), role: None, name: None })
     }
     /// Trusts the authorities in this PEM text and no others, and shows this identity.
     pub fn site(ca: &[u8], identity: Option<&Identity>) -> Result<Self> {
-        Ok(Self { current: Arc::new(RwLock::new(Arc::new(of_site(ca, identity)?))), role: None })
+        Ok(Self { current: Arc::new(RwLock::new(Arc::new(of_site(ca, identity)?))), role: None, name: None })
+    }
+    /// Trusts whoever is there: only for what is public, and checked by other means.
+    pub(crate) fn blind() -> Result<Self> {
+        let mut builder = prepared().map_err(Error::internal)?;
+        builder.set_verify(SslVerifyMode::NONE);
+        Ok(Self { current: Arc::new(RwLock::new(Arc::new(builder.build()))), role: None, name: None })
     }
     /// The same for peers of one role, such as `cirro://lab/service/compute`: it takes the place of the name, because
-    /// endpoints of a registry are known by address only.
+    /// endpoints of a registry are known by address only. A bus that passes TLS through is told the role's DNS name.
     #[must_use]
     pub fn expecting(&self, role: &str) -> Self {
-        Self { current: self.current.clone(), role: Some(role.into()) }
+        let name = SiteRole::read(role).and_then(|(_, role)| role.dns()).map(Into::into);
+        Self { current: self.current.clone(), role: Some(role.into()), name }
     }
     /// From now on, new connections trust and show this.
     pub fn swap(&self, ca: &[u8], identity: Option<&Identity>) -> Result<()> {
@@ -108,14 +118,14 @@ impl Tls {
         let connector = self.current.read().clone();
         let mut config: ConnectConfiguration = connector.configure()?;
         config.set_verify_hostname(self.role.is_none());
-        let mut ssl = config.into_ssl(address.host())?;
+        let mut ssl = config.into_ssl(self.name.as_deref().unwrap_or(address.host()))?;
         ssl.set_alpn_protos(spoken)?;
         let mut stream = SslStream::new(ssl, stream)?;
         if let Err(error) = Pin::new(&mut stream).connect().await {
             // OpenSSL's own words only say that the certificate was refused, and not that it has expired, say
             let why = match stream.ssl().verify_result() {
                 X509VerifyResult::OK => error.to_string(),
-                refusal => format!("its certificate is refused: {refusal}"),
+                reason => format!("its certificate is refused: {}", refusal(reason)),
             };
             return Err(io::Error::other(format!("no TLS: {why}")));
         }
@@ -133,6 +143,16 @@ impl Tls {
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Tls expecting {:?}", self.role)
+    }
+}
+
+/// Why a certificate is refused, with what to look at.
+pub fn refusal(reason: X509VerifyResult) -> String {
+    // X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED of OpenSSL's x509_vfy.h
+    match reason.as_raw() {
+        9 => format!("{reason}: check the clocks of this machine and of the one that shows it, which differ"),
+        10 => format!("{reason}: renew it, or check this machine's clock"),
+        _ => reason.to_string(),
     }
 }
 

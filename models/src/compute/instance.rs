@@ -49,7 +49,7 @@ choice! {
 /// A virtual machine: what its owner asks for, and what its node last saw.
 #[derive(Model)]
 #[model(service = Compute, path = "instance", scope = Project, unique(project_id, name), accepted)]
-#[model(create = Member, read = Viewer, update = Member, delete = Member)]
+#[model(create = Member, read = Viewer, update = Member, delete = Member, services(read = Storage, read = Images))]
 #[model(input(user_data: Option<UserData>, create))]
 pub struct Instance {
     /// Its id.

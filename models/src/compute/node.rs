@@ -30,6 +30,7 @@ choice! {
 #[derive(Model)]
 #[model(service = Compute, path = "node", scope = Site, unique(name))]
 #[model(create = Operator, read = Operator, update = Operator, delete = Operator)]
+#[model(services(create = Identity, read = Identity, read = Storage))]
 pub struct Node {
     /// Its id; the agent's credential names it.
     #[model(node)]

@@ -14,6 +14,7 @@ choice! {
 #[derive(Model)]
 #[model(service = Storage, path = "storagepool", scope = Site, unique(name))]
 #[model(create = Operator, read = Operator, update = Operator, delete = Operator)]
+#[model(services(create = Identity, read = Identity))]
 pub struct StoragePool {
     /// Its id.
     pub id: Id<StoragePool>,

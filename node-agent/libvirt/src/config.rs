@@ -1,10 +1,11 @@
-//! The agent's configuration: one JSON file that only its owner may read, because it holds the node's credential.
+//! The agent's configuration: one JSON file that only its owner may read, because it may hold the node's credential.
+//! `cirro-node-agent join` writes one:
 //!
 //! ```json
 //! {
-//!   "url": "http://127.0.0.1:7780",
+//!   "url": "https://bus.example:7444",
 //!   "node_id": "0192…",
-//!   "credential_file": "/var/lib/cirro/node.key",
+//!   "credential_dir": "/var/lib/cirro/node/credential",
 //!   "data_dir": "/var/lib/cirro/node"
 //! }
 //! ```
@@ -37,7 +38,7 @@ pub enum AcceleratorChoice {
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Where the control plane is.
+    /// Where the control plane is: see [`cirro_node_agent_core::http::place`].
     pub url: String,
     /// This node's id.
     pub node_id: Id<Node>,
@@ -47,6 +48,9 @@ pub struct Config {
     /// The file with the node's credential, instead.
     #[serde(default)]
     pub credential_file: Option<PathBuf>,
+    /// The folder with the node's certificate and key, instead: for a control plane of several processes.
+    #[serde(default)]
+    pub credential_dir: Option<PathBuf>,
     /// Where images and guests are kept.
     pub data_dir: PathBuf,
     /// Where volumes are kept: `volumes` in the data directory, if nothing is said.
@@ -107,23 +111,26 @@ impl Config {
         self.pool_dir.clone().unwrap_or_else(|| self.data_dir.join("volumes"))
     }
 
-    /// The node's credential.
+    /// The node's credential, where it has no certificate.
     pub fn credential(&self) -> Result<String> {
         match (&self.credential, &self.credential_file) {
             (Some(credential), None) => Ok(credential.clone()),
             (None, Some(path)) => fs::read_to_string(path)
                 .map(|text| text.trim().to_owned())
                 .or_say(|| format!("can't read the credential in {}", path.display())),
-            _ => Err(Failure::new("the configuration needs either credential or credential_file")),
+            _ => Err(Failure::new("the configuration needs one of credential_dir, credential and credential_file")),
         }
     }
 
     /// The control plane's addresses: guests must not reach them.
     pub async fn closed_addresses(&self) -> BTreeSet<Ipv4Addr> {
-        let authority = self.url.split("://").nth(1).unwrap_or(&self.url).split('/').next().unwrap_or_default();
-        let with_port = if authority.contains(':') { authority.to_owned() } else { format!("{authority}:443") };
-        // A name that can't be resolved now can't be reached now either; the agent would not work without it.
-        let found = tokio::net::lookup_host(with_port).await.map(Iterator::collect::<Vec<_>>).unwrap_or_default();
+        let mut found = Vec::new();
+        for url in self.url.split(',') {
+            let authority = url.split("://").nth(1).unwrap_or(url).split('/').next().unwrap_or_default().trim();
+            let with_port = if authority.contains(':') { authority.to_owned() } else { format!("{authority}:443") };
+            // A name that can't be resolved now can't be reached now either; the agent would not work without it.
+            found.extend(tokio::net::lookup_host(with_port).await.into_iter().flatten());
+        }
         let v4 = found.into_iter().filter_map(|address| match address.ip() {
             IpAddr::V4(address) if !address.is_loopback() && !address.is_unspecified() => Some(address),
             _ => None,

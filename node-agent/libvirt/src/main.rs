@@ -1,14 +1,18 @@
 //! `cirro-node-agent`: drives libvirt on one host, as the control plane asks.
 
-use cirro_models::identity::Secret;
+mod join;
+
+use cirro_client::{Credential, Renewal};
+use cirro_models::{SiteRole, identity::Secret};
 use cirro_node_agent::{accelerator, config::Config, connection::Connection, hypervisor::Libvirt, supervise};
 use cirro_node_agent_core::{
     agent::{Agent, Settings},
-    failure::{OrSay, Result},
+    failure::{Failure, OrSay, Result, off_thread},
     http::HttpControlPlane,
     hypervisor::Hypervisor,
 };
 use clap::{Parser, Subcommand};
+use join::Join;
 use std::{io::IsTerminal, path::PathBuf, process::ExitCode, sync::Arc};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -31,6 +35,8 @@ enum Verb {
         #[arg(long)]
         until_stdin_closes: bool,
     },
+    /// Makes this host a node of a site: shows a join token, gets a certificate, and writes the configuration for `run`.
+    Join(Join),
     /// Says what this host offers to guests.
     Probe {
         /// The configuration: a JSON file that only its owner may read.
@@ -63,6 +69,7 @@ fn main() -> ExitCode {
 async fn perform(verb: Verb) -> Result<ExitCode> {
     match verb {
         Verb::Run { config, until_stdin_closes } => run(Config::read(&config)?, until_stdin_closes).await,
+        Verb::Join(join) => join.run().await,
         Verb::Probe { config } => probe(Config::read(&config)?).await,
         Verb::Supervise { command } => supervise::run(&command).await,
     }
@@ -73,7 +80,9 @@ async fn run(config: Config, until_stdin_closes: bool) -> Result<ExitCode> {
     let trouble = || "the agent can't hear signals";
     let mut term = signal(SignalKind::terminate()).or_say(trouble)?;
     let mut int = signal(SignalKind::interrupt()).or_say(trouble)?;
-    let control_plane = control_plane(&config)?;
+    let (control_plane, renewal) = control_plane(&config).await?;
+    // it ends with the process
+    renewal.map(|renewal| tokio::spawn(renewal.run()));
     let hypervisor = Arc::new(Libvirt::open(&config, control_plane.clone()).await?);
     let health = hypervisor.health().await;
     tracing::info!(node = %config.node_id, url = config.url, accelerator = %health.accelerator, "the node agent begins");
@@ -102,9 +111,22 @@ fn stdin_closed(asked: bool) -> Result<impl Future<Output = ()> + Send> {
     Ok(futures_util::future::Either::Right(std::future::pending()))
 }
 
-fn control_plane(config: &Config) -> Result<Arc<HttpControlPlane>> {
-    let session = HttpControlPlane::new(&config.url, config.node_id, Secret::new(config.credential()?));
-    session.map(Arc::new).or_say(|| "the configuration's url is not usable")
+/// The way to the control plane, and what keeps the node's certificate fresh, if it has one.
+async fn control_plane(config: &Config) -> Result<(Arc<HttpControlPlane>, Option<Renewal>)> {
+    let unusable = || "the configuration's url is not usable";
+    let Some(folder) = config.credential_dir.clone() else {
+        let session = HttpControlPlane::new(&config.url, config.node_id, Secret::new(config.credential()?));
+        return session.map(|session| (Arc::new(session), None)).or_say(unusable);
+    };
+    let read = folder.clone();
+    let unread = || format!("the credential in {} can't be used", folder.display());
+    let credential = off_thread(move || Credential::load(&read).or_say(|| "it can't be read")).await.or_say(unread)?;
+    if credential.role() != SiteRole::Node(config.node_id) {
+        let shown = format!("{credential:?}, and the configuration is of node {}", config.node_id);
+        return Err(Failure::new(format!("the folder {} holds the {shown}: join again", folder.display())));
+    }
+    let (certified, renewal) = HttpControlPlane::certified(&config.url, credential, folder).or_say(unusable)?;
+    Ok((Arc::new(certified), Some(renewal)))
 }
 
 async fn probe(config: Config) -> Result<ExitCode> {

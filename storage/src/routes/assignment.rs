@@ -13,7 +13,7 @@ use cirro_models::{
 };
 use cirro_server::{
     OwnerContext,
-    http::{Caller, Failure, operation},
+    http::{Caller, Failure, operation, still_known},
 };
 use serde::Deserialize;
 use std::{
@@ -56,6 +56,7 @@ async fn assignment(caller: Caller, path: Path<String>, request: HttpRequest) ->
         let asked: Asked = serde_urlencoded::from_str(request.query_string())
             .map_err(|error| Error::invalid("query", error.to_string()))?;
         let answer = wait(&caller, node, asked).await?;
+        still_known(&request)?;
         Ok(HttpResponse::Ok().insert_header(("x-request-id", caller.request_id())).json(answer))
     };
     work.await.map_err(|error| Failure::with_id(caller.request_id(), error))

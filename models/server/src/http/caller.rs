@@ -69,6 +69,11 @@ async fn again(request: HttpRequest, error: Error) -> Result<Caller, Failure> {
     outcome.map(Caller).map_err(|error| Failure::of(&request, error))
 }
 
+/// Asks again who it is, before an answer goes out that was waited for: meanwhile the proof may have ended.
+pub fn still_known(request: &HttpRequest) -> Result<()> {
+    who(request, &shared(request)?.verifier).map(drop)
+}
+
 fn shared(request: &HttpRequest) -> Result<&Data<Shared>> {
     request.app_data::<Data<Shared>>().ok_or_else(|| Error::internal("a route without its service"))
 }
@@ -94,12 +99,36 @@ fn read(request: &HttpRequest) -> Result<Context> {
     Ok(ctx)
 }
 
+/// Who is connected, as their certificate says and only so: for what concerns the certificate itself.
+pub fn certified(request: &HttpRequest, verifier: &Verifier) -> Result<Peer> {
+    let peer = Peer::of(request).ok_or_else(|| {
+        Error::unauthenticated("this takes a connection with a certificate of the site: a token says nothing here")
+    })?;
+    in_force(peer, verifier)?;
+    if let SiteRole::Node(_) = peer.role {
+        who(request, verifier)?;
+    }
+    Ok(peer)
+}
+
+/// Refuses a peer whose certificate has ended since it connected.
+fn in_force(peer: Peer, verifier: &Verifier) -> Result<()> {
+    if peer.ends_at > verifier.clock().now() {
+        return Ok(());
+    }
+    Err(Error::unauthenticated(
+        "the certificate of this connection has expired: connect with its successor, and if there is none, see why it was \
+         not renewed",
+    ))
+}
+
 /// Who asks: whom the token names, or else the service or node that the connection's certificate names. The bus asks
 /// nothing of its own, and a node shows no token: whoever took over a node may hold one that is somebody else's.
 fn who(request: &HttpRequest, verifier: &Verifier) -> Result<(Subject, Option<Secret>)> {
-    let role = Peer::of(request);
+    let peer = Peer::of(request);
+    peer.map_or(Ok(()), |peer| in_force(peer, verifier))?;
     let shown = request.headers().contains_key(AUTHORIZATION);
-    match role.map(|peer| (peer.role, peer.made_at)) {
+    match peer.map(|peer| (peer.role, peer.made_at)) {
         Some((SiteRole::Node(_), _)) if shown => Err(Error::unauthenticated(
             "a node is known by its certificate and takes no token: send none over its connections",
         )),

@@ -4,7 +4,7 @@ use crate::{
     http::{
         Caller, Failure,
         body::{pairs, pairs_to},
-        openapi,
+        openapi, still_known,
     },
     owner::Owner,
 };
@@ -54,7 +54,8 @@ async fn serve(owner: Arc<Owner>, caller: Caller, request: HttpRequest) -> Resul
                 format!("{} owns no such model: give one of {}", owner.service().name(), known.join(", ")),
             )
         })?;
-        model.watch(&caller, asked.after, Duration::from_millis(asked.wait_ms)).await
+        let changes = model.watch(&caller, asked.after, Duration::from_millis(asked.wait_ms)).await?;
+        still_known(&request).map(|()| changes)
     };
     let changes = work.await.map_err(|error| Failure::with_id(caller.request_id(), error))?;
     Ok(HttpResponse::Ok().insert_header(("x-request-id", caller.request_id())).json(changes))

@@ -15,7 +15,7 @@ mod resource;
 
 pub use address::{CLIENT_HEADER, client_address};
 pub use body::{json, query};
-pub use caller::{Caller, Shared, request_id};
+pub use caller::{Caller, Shared, certified, request_id, still_known};
 pub use docs::docs;
 pub(crate) use events::Room;
 pub use events::Sockets;

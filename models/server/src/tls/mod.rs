@@ -10,7 +10,7 @@ mod peer;
 
 pub use peer::{Peer, client_certificate};
 
-use cirro_client::{Credential, credential::role_of};
+use cirro_client::{Credential, credential::role_of, tls::refusal};
 use cirro_models::{Error, Name, Result};
 use openssl::{
     error::ErrorStack,
@@ -106,7 +106,7 @@ fn accept(site: &Name, good: bool, context: &mut X509StoreContextRef) -> bool {
         uris.chars().take(200).flat_map(char::escape_default).collect::<String>()
     };
     if !good {
-        let reason = context.error().error_string();
+        let reason = refusal(context.error());
         tracing::warn!(peer = shown(), "tls.refused: a peer's certificate is refused: {reason}");
         return false;
     }

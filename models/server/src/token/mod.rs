@@ -10,7 +10,7 @@ mod verifier;
 
 pub use clock::Clock;
 pub use follow::follow;
-pub use revoked::KEPT_S;
+pub use revoked::{KEPT_S, kept_s};
 pub use verifier::Verifier;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as B64};
@@ -26,6 +26,8 @@ use serde::{Deserialize, Serialize};
 
 /// How long a token lives, in seconds.
 pub const LIFETIME_S: i64 = 600;
+/// How long a certificate of a service or a node lasts at most, in seconds, unless it is renewed.
+pub const CERTIFICATE_LIFE_S: i64 = 30 * 86_400;
 
 /// What the bearer of a token is told when its time is over.
 pub(crate) const EXPIRED: &str = "the token has expired: log in again, or get a new token with POST /identity/v1/token";

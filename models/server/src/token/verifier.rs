@@ -140,8 +140,15 @@ impl Verifier {
     pub(super) fn sweep(&self) {
         self.revoked.write().sweep(self.clock.now().micros());
     }
-    /// The node that a certificate names which was made at this moment.
+    /// The node that a certificate names which was made at this moment. Certificates live long: none is believed before it
+    /// is known what was revoked.
     pub fn node(&self, id: Id<Node>, made_at: Timestamp) -> Result<Subject> {
+        if self.freshness.lock().as_of.is_none() {
+            return Err(Error::unavailable(
+                "this service has just started and does not know yet which nodes were revoked: try again, and have \
+                 identity and the way to it looked at if that lasts",
+            ));
+        }
         let principal = Principal::Node(id);
         if self.revoked.read().ends(&principal.to_string(), made_at.micros()) {
             tracing::warn!(node = %id, "node.refused: the node's certificate was revoked");
@@ -248,6 +255,17 @@ impl Known {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_node_is_believed_before_it_is_known_which_were_revoked() {
+        let (verifier, node, made) = (Verifier::default(), Id::new(), Timestamp::now());
+        assert!(matches!(verifier.node(node, made), Err(Error::Unavailable { .. })));
+        verifier.complete_as_of(verifier.clock().steady());
+        verifier.node(node, made).unwrap();
+        verifier.revoke(&format!("node:{node}"), made);
+        assert!(matches!(verifier.node(node, made), Err(Error::Unauthenticated { .. })));
+        verifier.node(node, made.plus_seconds(1)).unwrap();
+    }
 
     #[test]
     fn what_is_too_old_refuses_changes_and_is_told_once_for_each_time() {

@@ -57,6 +57,7 @@ impl Bench {
             node_id: Id::<Node>::new(),
             credential: None,
             credential_file: None,
+            credential_dir: None,
             data_dir: directory.path().join("node"),
             pool_dir: None,
             libvirt_uri: uri.clone(),

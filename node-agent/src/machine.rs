@@ -9,15 +9,19 @@ const OVERCOMMIT: i64 = 8;
 const KEPT_MIB: i64 = 1024;
 
 /// What this machine can give to guests.
-pub(crate) struct Capacity {
-    pub(crate) vcpus: Vcpus,
-    pub(crate) memory_mib: MiB,
-    pub(crate) disk_gib: GiB,
+#[derive(Debug, Clone, Copy)]
+pub struct Capacity {
+    /// Virtual processors, overcommit included.
+    pub vcpus: Vcpus,
+    /// Memory.
+    pub memory_mib: MiB,
+    /// Disk.
+    pub disk_gib: GiB,
 }
 
 impl Capacity {
-    /// As the kernel tells it, for guests whose disks are under this path.
-    pub(crate) fn of(path: &Path) -> Result<Self> {
+    /// As the kernel tells it, for guests whose disks are under this path. Blocks.
+    pub fn of(path: &Path) -> Result<Self> {
         let cpus = std::thread::available_parallelism().map_or(1, |n| i64::try_from(n.get()).unwrap_or(1));
         let info = std::fs::read_to_string("/proc/meminfo").map_err(Error::internal)?;
         let total = info
@@ -35,8 +39,8 @@ impl Capacity {
     }
 }
 
-/// The machine's name, as far as it can be a node's.
-pub(crate) fn name() -> Result<Name> {
+/// The machine's name, as far as it can be a node's. Blocks.
+pub fn name() -> Result<Name> {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     Name::parse(host.trim()).or_else(|_| Name::parse("local")).map_err(Error::internal)
 }

@@ -1,0 +1,2 @@
+DROP TABLE join_claim;
+DROP TABLE jointoken;
