@@ -5,8 +5,8 @@
 //! {
 //!   "url": "https://bus.example:7444",
 //!   "node_id": "0192…",
-//!   "credential_dir": "/var/lib/cirro/node/credential",
-//!   "data_dir": "/var/lib/cirro/node"
+//!   "credential_dir": "/var/lib/cirro-node/credential",
+//!   "data_dir": "/var/lib/cirro-node"
 //! }
 //! ```
 

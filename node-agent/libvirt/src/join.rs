@@ -28,7 +28,7 @@ pub(crate) struct Join {
     #[arg(long)]
     url: String,
     /// Where certificate, configuration, images and guests are kept.
-    #[arg(long, default_value = "/var/lib/cirro/node")]
+    #[arg(long, default_value = "/var/lib/cirro-node")]
     data: PathBuf,
     /// Read the join token from this file instead.
     #[arg(long, value_name = "FILE")]

@@ -96,38 +96,3 @@ async fn a_mounted_owner_refuses_what_has_expired_as_it_does_over_http() {
     }
     assert_eq!(said[0], said[1]);
 }
-
-/// Measures; run it alone: `cargo test -p cirro-server --release --test contract many_revocations -- --ignored --nocapture`.
-#[test]
-#[ignore = "a measurement, not a test"]
-fn what_a_check_costs_with_many_revocations() {
-    let actors = Actors::new();
-    let (few, many) = (Verifier::default(), Verifier::default());
-    for verifier in [&few, &many] {
-        verifier.trust(&actors.jwks()).unwrap();
-    }
-    for _ in 0..100_000 {
-        many.revoke(&format!("user:{}", uuid::Uuid::now_v7()), Timestamp::now());
-    }
-    let project = Some((actors.project, cirro_models::Role::Member));
-    let tokens: Vec<_> = (0..10).flat_map(|_| 0..100).map(|n| actors.user(n, project.clone(), false).token).collect();
-    let round = |verifier: &Verifier| {
-        let began = std::time::Instant::now();
-        for _ in 0..20 {
-            for token in &tokens {
-                std::hint::black_box(verifier.verify(token.expose()).unwrap());
-            }
-        }
-        began.elapsed().as_secs_f64() / 20_000.0
-    };
-    let mut rounds: Vec<(f64, f64)> = (0..31).map(|_| (round(&few), round(&many))).collect();
-    rounds.sort_by(|a, b| (a.1 / a.0).total_cmp(&(b.1 / b.0)));
-    let (without, with) = rounds[15];
-    println!(
-        "a check takes {:.2} us with no revocation and {:.2} us with {}: {:.3} times as long (median of 31 rounds)",
-        without * 1e6,
-        with * 1e6,
-        many.revocations(),
-        with / without
-    );
-}
