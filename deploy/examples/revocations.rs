@@ -7,7 +7,7 @@ use std::{hint::black_box, time::Instant};
 /// Revocations that are held.
 const HELD: usize = 100_000;
 /// Tokens that are checked, in turn.
-const TOKENS: usize = 1000;
+const TOKENS: u32 = 1000;
 /// Rounds in turn; odd, so that a median is a measurement.
 const ROUNDS: usize = 31;
 /// Checks of each token in a round.
@@ -31,7 +31,7 @@ fn main() -> cirro_models::Result<()> {
                 black_box(verifier.verify(token)?);
             }
         }
-        Ok(begun.elapsed().as_secs_f64() * 1e6 / f64::from(CHECKS) / TOKENS as f64)
+        Ok(begun.elapsed().as_secs_f64() * 1e6 / f64::from(CHECKS) / f64::from(TOKENS))
     };
     let mut rounds =
         (0..ROUNDS).map(|_| Ok((round(&few)?, round(&many)?))).collect::<cirro_models::Result<Vec<_>>>()?;

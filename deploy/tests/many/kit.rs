@@ -10,6 +10,7 @@ use serde_json::Value;
 use std::{
     collections::BTreeMap,
     fs::{self, File},
+    io::Write,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -26,6 +27,8 @@ pub struct Many {
     pub etcd: Etcd,
     pub postgres: Postgres,
     pub url: String,
+    /// Where nodes call.
+    pub nodes: String,
     pub folder: TempDir,
     _turn: MutexGuard<'static, ()>,
 }
@@ -46,13 +49,38 @@ fn program() -> PathBuf {
 impl Many {
     /// Two processes of each service, a bus, PostgreSQL and etcd; all of it answers.
     pub fn start() -> Self {
+        let any = || format!("127.0.0.1:{}", free_port());
+        Self::at([any(), any()], |_, _| {})
+    }
+    /// The same, made from a backup, where another one was.
+    pub fn put_back(backup: &Path, place: [String; 2]) -> Self {
+        let site = Self::at(place, |folder, postgres| {
+            let mut command = command(folder);
+            command.args(["site", "restore", "--name", "many", "--from"]).arg(backup).arg("--data");
+            let done = command.arg(folder.join("up")).env("CIRRO_POSTGRES", &postgres.url).output().unwrap();
+            assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        });
+        let admin: Value = serde_json::from_slice(&fs::read(site.data("site/first-admin.json")).unwrap()).unwrap();
+        let mut login = command(site.folder.path());
+        login.args(["login", "--url", &site.url, "--user", admin["name"].as_str().unwrap(), "--project"]);
+        login.args([admin["project"].as_str().unwrap(), "--password-stdin", "--ca-file"]);
+        let mut login = login.arg(site.data("site/authority/ca.pem")).stdin(Stdio::piped()).spawn().unwrap();
+        login.stdin.take().unwrap().write_all(admin["password"].as_str().unwrap().as_bytes()).unwrap();
+        assert!(login.wait().unwrap().success());
+        site
+    }
+    /// Where people and nodes call.
+    pub fn place(&self) -> [String; 2] {
+        [&self.url, &self.nodes].map(|url| url.trim_start_matches("https://").to_owned())
+    }
+    fn at([listen, nodes]: [String; 2], prepare: impl FnOnce(&Path, &Postgres)) -> Self {
         // one that failed before this one leaves nothing behind
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = tempfile::Builder::new().prefix("cirro-many-").tempdir_in("/var/tmp").unwrap();
         // the users postgres and www-data pass through
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let (postgres, etcd) = (Postgres::start(folder.path()), Etcd::start(folder.path()));
-        let (listen, nodes) = (format!("127.0.0.1:{}", free_port()), format!("127.0.0.1:{}", free_port()));
+        prepare(folder.path(), &postgres);
         let (out, log) = (folder.path().join("up.out"), folder.path().join("up.log"));
         let mut command = command(folder.path());
         command.args([
@@ -73,11 +101,16 @@ impl Many {
             assert!(ended.is_none(), "cirro site up has ended: {}", fs::read_to_string(&log).unwrap());
             fs::read_to_string(&out).unwrap().contains("the site answers at").then_some(())
         });
-        Self { up, etcd, postgres, url: format!("https://{listen}"), folder, _turn: turn }
+        let [url, nodes] = [listen, nodes].map(|address| format!("https://{address}"));
+        Self { up, etcd, postgres, url, nodes, folder, _turn: turn }
     }
     /// `cirro` with these words, until it ends.
     pub fn cirro(&self, words: &[&str]) -> Did {
-        let done = command(self.folder.path()).args(words).output().unwrap();
+        self.cirro_with(words, &[])
+    }
+    /// The same with these variables.
+    pub fn cirro_with(&self, words: &[&str], env: &[(&str, &str)]) -> Did {
+        let done = command(self.folder.path()).args(words).envs(env.iter().copied()).output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Did { code: done.status.code().unwrap_or(-1), out: text(done.stdout), err: text(done.stderr) }
     }

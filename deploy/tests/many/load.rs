@@ -1,5 +1,5 @@
 //! Load from a plain client at a fixed rate. It repeats nothing, but for a request that may run twice, once, when an idle
-//! connection was closed under it.
+//! connection was closed under it; others go over new connections.
 
 use http_body_util::{BodyExt, Full};
 use hyper::{
@@ -122,10 +122,11 @@ impl Client {
     /// One call; the status and the body.
     pub async fn call(&self, kind: Kind, name: &str) -> Result<(u16, String), String> {
         let kept = self.idle.lock().unwrap().pop().filter(|kept| !kept.is_closed());
-        if let Some(kept) = kept {
+        // nginx closes idle connections when it is reloaded; what may not be repeated is not sent on one
+        if let Some(kept) = kept.filter(|_| kind.repeatable()) {
             match self.send(kept, kind, name).await {
                 // closed while it was idle: nothing of the answer has come
-                Err(error) if kind.repeatable() && (error.is_canceled() || error.is_incomplete_message()) => {}
+                Err(error) if error.is_canceled() || error.is_incomplete_message() => {}
                 outcome => return outcome.map_err(|error| format!("{error:?}")),
             }
         }

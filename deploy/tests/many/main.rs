@@ -7,9 +7,11 @@ mod away;
 #[path = "../common/mod.rs"]
 mod common;
 mod deaths;
+mod guests;
 mod ill;
 mod kit;
 mod load;
+mod nodes;
 mod relay;
 mod restarts;
 mod servers;

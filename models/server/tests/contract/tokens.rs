@@ -3,10 +3,7 @@
 use crate::{models::Boat, site::Site};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as B64};
 use cirro_models::{Error, Page, Timestamp, Verbs, identity::Secret};
-use cirro_server::{
-    testkit::{Actors, Backend},
-    token::Verifier,
-};
+use cirro_server::testkit::{Actors, Backend};
 use serde_json::json;
 
 /// What this token's bearer is told.

@@ -83,6 +83,11 @@ async fn serve(
     let failure = |error| Failure::with_id(caller.request_id(), error);
     let begin = async {
         require_own_origin(&request)?;
+        // a socket lives as long as its token, and a certificate is none
+        let token = caller
+            .token()
+            .cloned()
+            .ok_or_else(|| Error::forbidden("this socket takes a token: services and nodes use GET …/change"))?;
         let (models, asked) = asked(&owner, &request)?;
         let room = owner.sockets.permits.clone().try_acquire_owned().map_err(|_| Error::Unavailable {
             detail: "as many sockets are open here as may be: come again in a moment, or use GET …/change".to_owned(),
@@ -94,15 +99,14 @@ async fn serve(
             Some(position) => feed.after(c, position, 1).map(|_| position),
             None => feed.end(c),
         };
-        Ok((models, room, owner.database().read(read).await?))
+        Ok((token, models, room, owner.database().read(read).await?))
     };
-    let (models, room, position) = begin.await.map_err(failure)?;
+    let (token, models, room, position) = begin.await.map_err(failure)?;
     let (response, session, stream) = actix_ws::handle(&request, payload).map_err(|_| {
         failure(Error::Malformed {
             detail: "this is a WebSocket: ask for it with Upgrade: websocket, or poll GET …/change instead".to_owned(),
         })
     })?;
-    let token = caller.token().cloned().ok_or_else(|| failure(Error::internal("a caller without a token")))?;
     let socket = Socket { owner: owner.clone(), shared, token, models, position, session };
     actix_web::rt::spawn(async move {
         socket.run(stream).await;
