@@ -60,7 +60,8 @@ fn log(default: Option<&str>) -> Result<(), Failure> {
     if std::io::stderr().is_terminal() {
         log.try_init().ok();
     } else {
-        log.json().flatten_event(true).try_init().ok();
+        // the innermost span stands among the others
+        log.json().flatten_event(true).with_current_span(false).try_init().ok();
     }
     Ok(())
 }

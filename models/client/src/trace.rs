@@ -1,10 +1,10 @@
-//! Trace: the request's id goes with it, and a line in the log says how it ended. First, so that it sees everything.
+//! Trace: the request's id and its place in a trace go with it, and a line in the log says how it ended. First, so that it sees everything.
 
 use crate::{
     metrics::Counter,
     request::{Fault, Reply, Sending, Step, Way},
 };
-use cirro_models::Error;
+use cirro_models::{Error, Trace as Place};
 use hyper::header::HeaderValue;
 use std::{
     sync::Arc,
@@ -50,6 +50,10 @@ impl<S: Step> Service<Sending> for Trace<S> {
                 Fault::Refused(Error::Malformed { detail: "the request id can't be sent: use plain ASCII".to_owned() })
             })?;
             sending.headers.insert("x-request-id", id);
+            // each call is a part of its own
+            if let Ok(place) = HeaderValue::try_from(sending.ctx.trace().child().to_string()) {
+                sending.headers.insert(Place::HEADER, place);
+            }
             let start = Instant::now();
             let answer = inner.oneshot(sending).await;
             let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -85,9 +89,11 @@ mod tests {
     async fn the_request_id_goes_along_and_faults_are_counted() {
         let metrics = Arc::new(TraceMetrics::default());
         let sending = get();
-        let id = sending.ctx.request_id().to_owned();
+        let (id, trace) = (sending.ctx.request_id().to_owned(), sending.ctx.trace());
         let below = service_fn(move |sending: Sending| {
-            let same = sending.headers["x-request-id"] == id.as_str();
+            let place = Place::read(sending.headers[Place::HEADER].to_str().unwrap()).unwrap();
+            let part = place.id() == trace.id() && place.span() != trace.span();
+            let same = sending.headers["x-request-id"] == id.as_str() && part;
             async move { if same { Ok(reply(200)) } else { Err(Fault::Late) } }
         });
         let stack = TraceLayer(metrics.clone()).layer(below);

@@ -5,6 +5,7 @@
 //! * [`local`] and [`mounted`]: the stores of an owner, and of others in the owner's process.
 //! * [`token`]: who asks, verified offline.
 //! * [`http`]: parsing, authenticating, rendering; problem documents; OpenAPI.
+//! * [`requests`] and [`histogram`]: what is counted, for metrics.
 //! * [`tls`]: who is at the other end of a connection.
 //! * `testkit` (a feature): what tests of services stand on.
 //! * [`Owner`]: a service put together: which models it owns, on one screen.
@@ -12,10 +13,12 @@
 mod cache;
 pub mod controller;
 pub mod db;
+pub mod histogram;
 pub mod http;
 pub mod local;
 pub mod mounted;
 pub mod owner;
+pub mod requests;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 pub mod tls;
