@@ -54,6 +54,9 @@ pub(crate) struct ServeArgs {
     /// images: where bytes are kept; all of its processes share this folder
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// The file with the token of whoever scrapes /metrics, which `cirro site init` makes; without it there are none
+    #[arg(long = "metrics-token-file", value_name = "FILE")]
+    metrics: Option<PathBuf>,
     /// How many seconds it goes on answering after it was told to end and has left the registry
     #[arg(long, value_name = "SECONDS", default_value_t = 3)]
     drain: u64,
@@ -75,6 +78,7 @@ impl ServeArgs {
             authority: self.authority,
             data: self.data,
             first_admin: self.first_admin,
+            metrics_token: self.metrics,
             drain: Duration::from_secs(self.drain),
             until_stdin_closes: self.until_stdin_closes,
         };

@@ -4,6 +4,8 @@
 pub mod bus;
 mod data;
 mod http;
+pub mod logs;
+mod metrics;
 pub mod serve;
 pub mod site;
 mod tasks;

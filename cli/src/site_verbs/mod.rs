@@ -2,9 +2,13 @@
 
 mod bus;
 mod init;
+mod logs;
+mod place;
+mod registry;
+mod status;
 mod up;
 
-use crate::failure::Failure;
+use crate::{args::Global, failure::Failure};
 use clap::Subcommand;
 
 #[derive(Debug, Subcommand)]
@@ -15,6 +19,12 @@ pub(crate) enum Verb {
     Bus(bus::BusArgs),
     /// Run a site of real processes on this machine, to try it: they are started again when they end
     Up(up::UpArgs),
+    /// How every process of the site is, asked of each directly, with the registry and the bus; exit code 1 if not all is well
+    Status(status::StatusArgs),
+    /// Show what stands in the registry
+    Registry(registry::RegistryArgs),
+    /// All logs of a site as one stream in the order of time
+    Logs(logs::LogsArgs),
 }
 
 impl Verb {
@@ -22,11 +32,14 @@ impl Verb {
     pub(crate) fn serves(&self) -> bool {
         matches!(self, Self::Bus(_) | Self::Up(_))
     }
-    pub(crate) async fn run(self) -> Result<(), Failure> {
+    pub(crate) async fn run(self, global: &Global) -> Result<(), Failure> {
         match self {
             Self::Init(args) => args.run().await,
             Self::Bus(args) => args.run().await,
             Self::Up(args) => args.run().await,
+            Self::Status(args) => args.run(global).await,
+            Self::Registry(args) => args.run(global).await,
+            Self::Logs(args) => args.run(global).await,
         }
     }
 }

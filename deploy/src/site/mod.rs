@@ -1,6 +1,8 @@
 //! A site of several processes: its authority and credentials ([`init()`]), and all of it on one machine ([`up`]).
 
 mod init;
+mod status;
 pub mod up;
 
-pub use init::{AUTHORITY, FIRST_ADMIN, Made, init};
+pub use init::{AUTHORITY, FIRST_ADMIN, METRICS_TOKEN, Made, init};
+pub use status::{Part, Process, SiteStatus, Whole};

@@ -8,6 +8,7 @@ mod crash;
 mod crowd;
 mod kit;
 mod life;
+mod loud;
 mod process;
 mod refusals;
 mod start;

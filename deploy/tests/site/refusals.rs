@@ -25,7 +25,7 @@ fn a_second_site_gets_neither_the_data_folder_nor_the_address() {
     site.start();
     let profile = fs::read(site.profile()).unwrap();
     let did = refused(&site, &site.data(), "127.0.0.1:0", &["--no-agent"], &[]);
-    says(&did, 6, &["another `cirro up`", "stop it first", "--data"]);
+    says(&did, 6, &["another process of Cirro", "stop it first", "--data"]);
     let other = site.home.path().join("other");
     let did = refused(&site, &other, &site.address, &["--no-agent"], &[]);
     says(&did, 6, &[&site.address, "already in use", "--listen"]);
