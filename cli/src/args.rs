@@ -236,14 +236,18 @@ pub(crate) enum Command {
 }
 
 impl Command {
+    /// What a process is called that runs until it is told to end.
+    pub(crate) fn serves(&self) -> Option<&'static str> {
+        match self {
+            Self::Up(_) => Some("site"),
+            Self::Serve(args) => Some(args.service()),
+            Self::Site(verb) => verb.serves().then_some("operator"),
+            _ => None,
+        }
+    }
     /// What is logged if `CIRRO_LOG` does not say: a command that serves tells what it does.
     pub(crate) fn default_log(&self) -> Option<&'static str> {
-        let serves = match self {
-            Self::Up(_) | Self::Serve(_) => true,
-            Self::Site(verb) => verb.serves(),
-            _ => false,
-        };
-        serves.then_some(match self {
+        self.serves().map(|_| match self {
             // one process of many tells of each request; a site in one process leaves that to those who ask, and reads
             // without spans
             Self::Up(_) => "info,actix_server=warn,cirro::request=warn,cirro::span::read=warn",

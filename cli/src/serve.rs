@@ -66,6 +66,10 @@ pub(crate) struct ServeArgs {
 }
 
 impl ServeArgs {
+    /// The service's name.
+    pub(crate) fn service(&self) -> &'static str {
+        Service::from(self.service).name()
+    }
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let service = Service::from(self.service);
         let options = Options {

@@ -8,5 +8,6 @@ pub mod logs;
 mod metrics;
 pub mod serve;
 pub mod site;
+pub mod spans;
 mod tasks;
 pub mod up;

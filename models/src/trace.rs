@@ -13,6 +13,8 @@ pub struct Trace {
 impl Trace {
     /// The header that it travels in.
     pub const HEADER: &'static str = "traceparent";
+    /// The target of the events that tell of a finished part, for what exports traces; nobody else wants them.
+    pub const TARGET: &'static str = "cirro::part";
     /// The flag that says that the trace is recorded.
     const SAMPLED: u8 = 1;
 
@@ -36,6 +38,10 @@ impl Trace {
     #[must_use]
     pub fn child(self) -> Self {
         Self { span: fastrand::u64(1..), ..self }
+    }
+    /// Whether its beginner wants it recorded.
+    pub fn is_sampled(self) -> bool {
+        self.flags & Self::SAMPLED != 0
     }
     /// The trace's id, in hexadecimal.
     pub fn id(self) -> String {

@@ -42,6 +42,10 @@ pub struct Several {
 impl Several {
     /// A running site with so many processes of each service.
     pub fn start(workers: &str) -> Self {
+        Self::with(workers, &[])
+    }
+    /// The same with these variables.
+    pub fn with(workers: &str, env: &[(&str, &str)]) -> Self {
         // nginx's workers pass through to what they write
         let home = tempfile::Builder::new().prefix("cirro-seen-").tempdir_in("/var/tmp").unwrap();
         fs::set_permissions(home.path(), fs::Permissions::from_mode(0o711)).unwrap();
@@ -60,10 +64,10 @@ impl Several {
         let mut site = Self { home, etcd, etcd_port, url: String::new(), name, up: None, allowed: Vec::new() };
         let answers = || TcpStream::connect(("127.0.0.1", etcd_port)).ok().map(drop);
         until(LIMIT, "etcd answers", answers);
-        site.up(workers);
+        site.up(workers, env);
         site
     }
-    fn up(&mut self, workers: &str) {
+    fn up(&mut self, workers: &str, env: &[(&str, &str)]) {
         let postgres = std::env::var("CIRRO_TEST_POSTGRES").expect(
             "CIRRO_TEST_POSTGRES is not set: run `deploy/postgres start DIR` and set it to the URL that this prints",
         );
@@ -72,7 +76,7 @@ impl Several {
         let mut command = self.command(&["site", "up", "--name", &self.name, "--workers", workers, "--data"]);
         command.arg(self.data()).args(["--etcd", &format!("etcd://127.0.0.1:{}", self.etcd_port)]);
         command.args(["--listen", &listen, "--nodes-listen", &format!("127.0.0.1:{}", free_port())]);
-        command.env("CIRRO_POSTGRES", postgres);
+        command.env("CIRRO_POSTGRES", postgres).envs(env.iter().copied());
         command.stdout(File::create(&out).unwrap()).stderr(File::create(&log).unwrap());
         let mut up = Up::new(command.spawn().unwrap(), out, log);
         self.url = format!("https://{listen}");

@@ -12,3 +12,4 @@ mod process;
 mod shipped;
 mod status;
 mod story;
+mod traces;

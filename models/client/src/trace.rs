@@ -46,16 +46,33 @@ impl<S: Step> Service<Sending> for Trace<S> {
         let span = tracing::debug_span!("call", method = %sending.method, path = sending.path.path(), request_id = id);
         let work = async move {
             metrics.calls.add();
-            let id = HeaderValue::from_str(&id).map_err(|_| {
+            let given = id;
+            let id = HeaderValue::from_str(&given).map_err(|_| {
                 Fault::Refused(Error::Malformed { detail: "the request id can't be sent: use plain ASCII".to_owned() })
             })?;
             sending.headers.insert("x-request-id", id);
             // each call is a part of its own
-            if let Ok(place) = HeaderValue::try_from(sending.ctx.trace().child().to_string()) {
+            let (parent, part) = (sending.ctx.trace(), sending.ctx.trace().child());
+            if let Ok(place) = HeaderValue::try_from(part.to_string()) {
                 sending.headers.insert(Place::HEADER, place);
             }
             let start = Instant::now();
+            let told = tracing::enabled!(target: Place::TARGET, tracing::Level::TRACE) && part.is_sampled();
+            let method = told.then(|| sending.method.clone());
             let answer = inner.oneshot(sending).await;
+            if let Some(method) = method {
+                tracing::trace!(
+                    target: Place::TARGET,
+                    kind = "client",
+                    method = method.as_str(),
+                    status = answer.as_ref().map_or(0, |reply| reply.status.as_u16()),
+                    us = start.elapsed().as_micros(),
+                    request_id = given,
+                    trace_id = part.id(),
+                    span_id = part.span(),
+                    parent_id = parent.span(),
+                );
+            }
             let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
             match &answer {
                 Ok(reply) => tracing::debug!(status = reply.status.as_u16(), ms, "answered"),

@@ -120,6 +120,14 @@ impl Branch {
 }
 
 impl UnderWay {
+    /// Its route.
+    pub(crate) fn route(&self) -> &str {
+        &self.counts.routes[self.cell / METHODS.len()]
+    }
+    /// Its method, if routes have it.
+    pub(crate) fn method(&self) -> &'static str {
+        METHODS[self.cell % METHODS.len()]
+    }
     /// It was answered.
     pub(crate) fn end(self, status: u16, took: Duration) {
         let cell = &self.counts.cells[self.cell];

@@ -19,6 +19,8 @@ pub struct Asked {
     pub request_id: String,
     /// The part of the caller's trace that it is, or of a new one.
     pub trace: Trace,
+    /// The part of the trace that has asked.
+    parent: Option<Trace>,
     principal: OnceCell<Principal>,
 }
 
@@ -39,8 +41,9 @@ impl Asked {
         };
         let given = text(headers, "x-request-id").filter(plain).map(ToOwned::to_owned);
         let request_id = given.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
-        let trace = text(headers, Trace::HEADER).and_then(Trace::read).unwrap_or_else(Trace::begin).child();
-        Self { request_id, trace, principal: OnceCell::new() }
+        let parent = text(headers, Trace::HEADER).and_then(Trace::read);
+        let trace = parent.unwrap_or_else(Trace::begin).child();
+        Self { request_id, trace, parent, principal: OnceCell::new() }
     }
     /// Who asks was verified.
     pub(crate) fn is_from(&self, principal: &Principal) {
@@ -65,6 +68,20 @@ pub(super) async fn served(
     let answer = next.call(request).instrument(span).await;
     let status = answer.as_ref().map_or_else(|error| error.as_response_error().status_code(), ServiceResponse::status);
     let took = start.elapsed();
+    if tracing::enabled!(target: Trace::TARGET, tracing::Level::TRACE) && asked.trace.is_sampled() {
+        tracing::trace!(
+            target: Trace::TARGET,
+            kind = "server",
+            method = under_way.method(),
+            route = under_way.route(),
+            status = status.as_u16(),
+            us = took.as_micros(),
+            request_id = asked.request_id,
+            trace_id = asked.trace.id(),
+            span_id = asked.trace.span(),
+            parent_id = asked.parent.map(Trace::span),
+        );
+    }
     under_way.end(status.as_u16(), took);
     if let Ok(answer) = &answer {
         tell(&counts, answer.request(), &asked, status.as_u16(), took.as_micros());
