@@ -9,6 +9,7 @@ mod crowd;
 mod kit;
 mod life;
 mod loud;
+mod metrics;
 mod process;
 mod refusals;
 mod start;
