@@ -30,11 +30,12 @@ First steps:
   cirro instance list -o json | jq -r '.items[].address'
 
 Environment:
-  CIRRO_URL      the site's address, as --url
-  CIRRO_TOKEN    a bearer token (`cirro token` prints one); the profile is not used then
-  CIRRO_PROJECT  the project to work in, as --project
-  CIRRO_CONFIG   the folder of the profile [default: $XDG_CONFIG_HOME/cirro or ~/.config/cirro]
-  CIRRO_LOG      what to log on stderr, such as debug
+  CIRRO_URL         the site's address, as --url
+  CIRRO_TOKEN       a bearer token (`cirro token` prints one); the profile is not used then
+  CIRRO_PROJECT     the project to work in, as --project
+  CIRRO_CONFIG      the folder of the profile [default: $XDG_CONFIG_HOME/cirro or ~/.config/cirro]
+  CIRRO_REQUEST_ID  under which request id a command's calls are found in logs [default: a new one]
+  CIRRO_LOG         what to log on stderr, such as debug
 
 Exit codes:
   0  done
@@ -114,7 +115,11 @@ pub(crate) enum Command {
         --registry etcd://10.0.0.1:2379/cirro/lab --listen 10.0.0.2:7102 --credential /etc/cirro/compute")]
     Serve(ServeArgs),
     /// Sites of several processes: their authority, the bus in front of them, and what they do
-    #[command(subcommand, after_help = "Example:\n  cirro site init --dir /etc/cirro --name lab")]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  cirro site init --dir /etc/cirro --name lab\n  cirro site status --data /srv/try\n  \
+        cirro site logs --data /srv/try --request 0197…"
+    )]
     Site(site_verbs::Verb),
     /// Log in, and remember the site and the project
     #[command(after_help = "Examples:\n  cirro login --url https://cloud.example --user alice --project web\n  \
@@ -242,14 +247,23 @@ pub(crate) enum Command {
 }
 
 impl Command {
+    /// What a process is called that runs until it is told to end.
+    pub(crate) fn serves(&self) -> Option<&'static str> {
+        match self {
+            Self::Up(_) => Some("site"),
+            Self::Serve(args) => Some(args.service()),
+            Self::Site(verb) => verb.serves().then_some("operator"),
+            _ => None,
+        }
+    }
     /// What is logged if `CIRRO_LOG` does not say: a command that serves tells what it does.
     pub(crate) fn default_log(&self) -> Option<&'static str> {
-        let serves = match self {
-            Self::Up(_) | Self::Serve(_) => true,
-            Self::Site(verb) => verb.serves(),
-            _ => false,
-        };
-        serves.then_some("info,actix_server=warn")
+        self.serves().map(|_| match self {
+            // one process of many tells of each request; a site in one process leaves that to those who ask, and reads
+            // without spans
+            Self::Up(_) => "info,actix_server=warn,cirro::request=warn,cirro::span::read=warn",
+            _ => "info,actix_server=warn",
+        })
     }
     /// Does it.
     pub(crate) async fn run(self, global: &Global) -> Result<(), Failure> {

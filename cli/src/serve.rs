@@ -57,6 +57,9 @@ pub(crate) struct ServeArgs {
     /// Where copies of the database go that are taken before a new release changes its tables
     #[arg(long, value_name = "DIR")]
     backup_dir: Option<PathBuf>,
+    /// The file with the token of whoever scrapes /metrics, which `cirro site init` makes; without it there are none
+    #[arg(long = "metrics-token-file", value_name = "FILE")]
+    metrics: Option<PathBuf>,
     /// How many seconds it goes on answering after it was told to end and has left the registry
     #[arg(long, value_name = "SECONDS", default_value_t = 3)]
     drain: u64,
@@ -66,6 +69,10 @@ pub(crate) struct ServeArgs {
 }
 
 impl ServeArgs {
+    /// The service's name.
+    pub(crate) fn service(&self) -> &'static str {
+        Service::from(self.service).name()
+    }
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let service = Service::from(self.service);
         let options = Options {
@@ -79,6 +86,7 @@ impl ServeArgs {
             data: self.data,
             backups: self.backup_dir,
             first_admin: self.first_admin,
+            metrics_token: self.metrics,
             drain: Duration::from_secs(self.drain),
             until_stdin_closes: self.until_stdin_closes,
         };

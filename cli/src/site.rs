@@ -10,7 +10,7 @@ use crate::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use cirro_client::{Http, Login, refreshed};
 use cirro_models::{
-    Context, Error, Id, Page, Result, Stores, Timestamp, Verbs,
+    Context, Error, Id, Page, Result, Stores, Timestamp, Trace, Verbs,
     identity::{Project, Secret, project::ProjectFilter, token::Token},
 };
 use serde_json::Value;
@@ -51,6 +51,9 @@ pub(crate) struct Site {
     held: Mutex<Option<HeldToken>>,
     checked: AtomicBool,
     format: Format,
+    /// All calls of one command are one story.
+    request_id: String,
+    trace: Trace,
 }
 
 /// The address of the site: what was asked for, else the profile's, else this machine.
@@ -110,6 +113,8 @@ impl Site {
             held: Mutex::new(held),
             checked: AtomicBool::new(false),
             format: global.output(),
+            request_id: request_id()?,
+            trace: Trace::begin(),
         })
     }
     /// The client, for what is no model's verb.
@@ -140,14 +145,17 @@ impl Site {
     /// A context whose token is good for a while yet.
     pub(crate) async fn context(&self) -> Result<Context, Failure> {
         let token = self.token().await?.token;
-        Ok(Context::client(self.stores.clone(), Some(token)))
+        Ok(self.asking(token))
     }
     /// A context with a token that is newer than the one at hand.
     pub(crate) async fn renewed(&self) -> Result<Context, Failure> {
         let mut held = self.held.lock().await;
         let fresh = self.renew(held.take()).await?;
         let token = held.insert(fresh).token.clone();
-        Ok(Context::client(self.stores.clone(), Some(token)))
+        Ok(self.asking(token))
+    }
+    fn asking(&self, token: Secret) -> Context {
+        Context::client(self.stores.clone(), Some(token)).named(self.request_id.clone()).in_trace(self.trace)
     }
     /// The project that the command works in.
     pub(crate) async fn own_project(&self) -> Result<Option<Id<Project>>, Failure> {
@@ -178,7 +186,7 @@ impl Site {
         let same = if let Ok(id) = asked.parse::<Id<Project>>() {
             Some(id) == own
         } else {
-            let ctx = Context::client(self.stores.clone(), Some(token.token.clone()));
+            let ctx = self.asking(token.token.clone());
             let filter = ProjectFilter { name: Some(asked.parse()?), ..ProjectFilter::default() };
             let found = Project::list(&ctx, &filter, &Page::default()).await;
             let found = found.map_err(|error| Failure::of(error, ctx.request_id()))?;
@@ -225,6 +233,19 @@ impl Site {
         drop(lock);
         held.map_err(Failure::from)
     }
+}
+
+/// Under which id the command's calls are found in logs: the one that was asked for, or a new one.
+fn request_id() -> Result<String, Failure> {
+    let Some(given) = std::env::var("CIRRO_REQUEST_ID").ok().filter(|id| !id.is_empty()) else {
+        return Ok(uuid::Uuid::now_v7().to_string());
+    };
+    // what services take up
+    let plain = given.len() <= 64 && given.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    if plain {
+        return Ok(given);
+    }
+    Err(Failure::usage("CIRRO_REQUEST_ID is no request id: use up to 64 letters, digits, -, _ and ."))
 }
 
 /// Puts a token that was just got into the profile.

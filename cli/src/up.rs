@@ -27,6 +27,9 @@ pub(crate) struct UpArgs {
     /// Add this many simulated nodes, whose guests are only entries in their books
     #[arg(long, value_name = "N", default_value_t = 0)]
     simulate: u32,
+    /// The file with the token of whoever scrapes /metrics, 16 characters or more; without it there are none
+    #[arg(long = "metrics-token-file", value_name = "FILE")]
+    metrics: Option<PathBuf>,
 }
 
 impl UpArgs {
@@ -35,7 +38,13 @@ impl UpArgs {
             Some(data) => data,
             None => default_data()?,
         };
-        let options = Options { data, listen: self.listen, agent: !self.no_agent, simulate: self.simulate };
+        let options = Options {
+            data,
+            listen: self.listen,
+            agent: !self.no_agent,
+            simulate: self.simulate,
+            metrics_token: self.metrics,
+        };
         let ran = up::run(options, keep, |url| {
             // the site runs on, also when nobody reads this any more
             let _ = out::text(&format!(

@@ -1,5 +1,6 @@
 //! The compute service: machines that run guests, and the guests.
 
+mod census;
 mod controllers;
 pub mod defaults;
 mod presence;
@@ -32,5 +33,6 @@ pub fn service(database: Database) -> Owner {
         .owns::<UnclaimedGuest>(controllers::UnclaimedGuests)
         .answers(routes::assignment::routes, routes::assignment::describe)
         .answers(routes::report::routes, routes::report::describe)
+        .counts(|database| Box::pin(census::count(database)))
         .shares(Arc::new(presence::Presence::default()))
 }

@@ -1,5 +1,6 @@
 //! The HTTP side of a process that serves, in the clear on loopback or with the site's certificates.
 
+use crate::{metrics::Exporter, serve::status::Teller};
 use actix_web::{
     App, HttpResponse, HttpServer,
     dev::{Server, ServerHandle},
@@ -42,6 +43,10 @@ pub(crate) struct Serving<'s> {
     pub(crate) verifier: &'s Arc<Verifier>,
     /// What it proves its role with; without it, it serves in the clear.
     pub(crate) tls: Option<(&'s ServingTls, &'s Credential)>,
+    /// What it tells of itself to its own site.
+    pub(crate) teller: Option<Arc<Teller>>,
+    /// What it tells Prometheus.
+    pub(crate) exporter: Option<Arc<Exporter>>,
     /// How long requests under way are given when it ends.
     pub(crate) grace: Duration,
 }
@@ -50,6 +55,7 @@ pub(crate) struct Serving<'s> {
 pub(crate) fn start(listener: TcpListener, serving: &Serving<'_>) -> Result<(Server, ServerHandle)> {
     let services: Vec<_> = serving.services.iter().map(|running| running.configure(serving.verifier)).collect();
     let pages = docs(Service::ALL.to_vec());
+    let (status, metrics) = (Teller::configure(serving.teller.clone()), Exporter::configure(serving.exporter.clone()));
     let workers = std::thread::available_parallelism().map_or(2, |n| n.get().min(4));
     let server = HttpServer::new(move || {
         let plain =
@@ -62,6 +68,8 @@ pub(crate) fn start(listener: TcpListener, serving: &Serving<'_>) -> Result<(Ser
                 web::get().to(|| async { HttpResponse::Found().insert_header(("location", "/docs/")).finish() }),
             )
             .configure(pages.clone())
+            .configure(status.clone())
+            .configure(metrics.clone())
             .default_service(web::to(no_such_route));
         services.iter().fold(app, |app, service| app.configure(service.clone()))
     })

@@ -4,7 +4,10 @@
 pub mod bus;
 mod data;
 mod http;
+pub mod logs;
+mod metrics;
 pub mod serve;
 pub mod site;
+pub mod spans;
 mod tasks;
 pub mod up;

@@ -8,6 +8,8 @@
 mod common;
 #[path = "site/kit.rs"]
 mod kit;
+#[path = "site/loud.rs"]
+mod loud;
 #[path = "site/process.rs"]
 mod process;
 
@@ -57,6 +59,13 @@ impl Bench {
         kit::program("cirro-node-agent");
         assert!(virsh(&["version"]).contains("QEMU"), "{libvirt} does not answer: run deploy/libvirt start");
         let mut bench = Self { site: Site::prepared(&[]), domains: Domains::default() };
+        // agents and sites are killed here, and databases put back to an earlier day
+        bench.site.allow(&[
+            "agent.ended",
+            "feed.put_back",
+            "no orders from the control plane",
+            "client_endpoint_ejected",
+        ]);
         bench.site.start();
         bench.node_ready();
         bench.typed(&["image", "create", "--name", "demo", "--file", &guest, "--wait"]);

@@ -24,7 +24,7 @@ use cirro_server::{
     Database, Tx,
     controller::service_subject,
     db::RequestNote,
-    http::{Shared, client_address, request_id},
+    http::{Asked, Shared, client_address},
 };
 use std::sync::Arc;
 
@@ -59,7 +59,7 @@ pub(crate) async fn answer(shared: &Shared, request: &HttpRequest, asked: TokenR
     let (database, signer) = (shared.stores.part::<Database>()?, shared.stores.part::<Signer>()?);
     let attempts = shared.stores.part::<Attempts>()?;
     // under which name, it says when that is proven
-    let id = request_id(request.headers()).unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
+    let id = Asked::of(request).request_id.clone();
     let note = Arc::new(RequestNote::of_stranger(id, "create", "token"));
     let grounds = if let Some(refresh) = asked.refresh {
         let (user, kept) = refreshing(&database, refresh).await?;

@@ -7,6 +7,7 @@ use crate::{
     identity::{Project, Secret},
     store::Stores,
     subject::Subject,
+    trace::Trace,
 };
 use std::{
     any::Any,
@@ -28,6 +29,7 @@ pub struct Context {
     subject: Subject,
     stores: Arc<Stores>,
     deadline: Instant,
+    trace: Trace,
     key: Option<Arc<str>>,
     request: Option<Arc<dyn Any + Send + Sync>>,
 }
@@ -52,7 +54,20 @@ impl Context {
     fn new(stores: Arc<Stores>, subject: Subject, token: Option<Secret>, request_id: String) -> Self {
         let shared = Shared { request_id, token, batches: Batches::default(), steps: AtomicU32::new(0) };
         let deadline = Instant::now() + DEFAULT_TIMEOUT;
-        Self { shared: Arc::new(shared), subject, stores, deadline, key: None, request: None }
+        Self { shared: Arc::new(shared), subject, stores, deadline, trace: Trace::begin(), key: None, request: None }
+    }
+    /// The same under this request id: several calls of one command, say.
+    #[must_use]
+    pub fn named(self, request_id: impl Into<String>) -> Self {
+        let token = self.shared.token.clone();
+        let request_id = request_id.into();
+        let shared = Shared { request_id, token, batches: Batches::default(), steps: AtomicU32::new(0) };
+        Self { shared: Arc::new(shared), ..self }
+    }
+    /// The same as a part of this trace.
+    #[must_use]
+    pub fn in_trace(self, trace: Trace) -> Self {
+        Self { trace, ..self }
     }
     /// The same with another deadline.
     #[must_use]
@@ -74,7 +89,7 @@ impl Context {
     pub fn entering(&self, stores: Arc<Stores>) -> Self {
         let mut inner =
             Self::new(stores, self.subject.clone(), self.shared.token.clone(), self.shared.request_id.clone());
-        inner.deadline = self.deadline;
+        (inner.deadline, inner.trace) = (self.deadline, self.trace);
         inner
     }
     /// The same with the server's note of the request that is being answered.
@@ -89,7 +104,7 @@ impl Context {
     #[must_use]
     pub fn with_subject(&self, subject: Subject) -> Self {
         let mut own = Self::new(self.stores.clone(), subject, None, self.shared.request_id.clone());
-        own.deadline = self.deadline;
+        (own.deadline, own.trace) = (self.deadline, self.trace);
         own
     }
     /// The server's note of the request that is being answered.
@@ -110,6 +125,10 @@ impl Context {
     /// Finds this request in all logs.
     pub fn request_id(&self) -> &str {
         &self.shared.request_id
+    }
+    /// Where it stands in a trace that spans processes.
+    pub fn trace(&self) -> Trace {
+        self.trace
     }
     /// The caller's token, to be handed on to the owner of what is asked for.
     pub fn token(&self) -> Option<&Secret> {

@@ -38,6 +38,7 @@ pub mod sql;
 pub mod storage;
 pub mod store;
 pub mod subject;
+pub mod trace;
 pub mod units;
 #[cfg(not(feature = "sql"))]
 mod without_sql;
@@ -54,6 +55,7 @@ pub use permission::{Reach, Role, Scope};
 pub use site_role::SiteRole;
 pub use store::{Store, Stores};
 pub use subject::{Principal, Subject};
+pub use trace::Trace;
 pub use units::{Bytes, Count, Generation, GiB, MiB, Vcpus};
 
 /// What the derive's output may name; no promise to anybody else.

@@ -12,6 +12,9 @@ use utoipa::openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, s
 pub struct Timestamp(DateTime<Utc>);
 
 impl Timestamp {
+    /// The beginning of 1970.
+    pub const EPOCH: Self = Self(DateTime::UNIX_EPOCH);
+
     /// The present moment.
     pub fn now() -> Self {
         Self::from_micros(Utc::now().timestamp_micros())

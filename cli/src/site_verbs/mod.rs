@@ -3,7 +3,11 @@
 mod backup;
 mod bus;
 mod init;
+mod logs;
+mod place;
 mod queue;
+mod registry;
+mod status;
 mod up;
 
 use crate::{args::Global, failure::Failure, site::Site};
@@ -26,6 +30,12 @@ pub(crate) enum Verb {
     Backup(backup::BackupArgs),
     /// Make a site from such a file, where there is none
     Restore(backup::RestoreArgs),
+    /// How every process of the site is, asked of each directly, with the registry and the bus; exit code 1 if not all is well
+    Status(status::StatusArgs),
+    /// Show what stands in the registry
+    Registry(registry::RegistryArgs),
+    /// All logs of a site as one stream in the order of time
+    Logs(logs::LogsArgs),
 }
 
 impl Verb {
@@ -41,6 +51,9 @@ impl Verb {
             Self::Queue(args) => args.run(&Site::open(global)?).await,
             Self::Backup(args) => args.run().await,
             Self::Restore(args) => args.run().await,
+            Self::Status(args) => args.run(global).await,
+            Self::Registry(args) => args.run(global).await,
+            Self::Logs(args) => args.run(global).await,
         }
     }
 }

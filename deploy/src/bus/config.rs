@@ -63,11 +63,14 @@ impl Bus {
         }
         let user = self.user.as_ref().map(|user| format!("user {user};\n")).unwrap_or_default();
         let (module, stream) = self.nodes.map(|listen| (MODULE, Self::stream(listen, members))).unwrap_or_default();
+        let empty = members.iter().filter(|(_, addresses)| addresses.is_empty());
+        let empty: String = empty.map(|(service, _)| format!("        {} 1;\n", service.name())).collect();
         let names = members.iter().map(|(service, _)| service.name()).collect::<Vec<_>>().join("|");
         let http = HTTP
             .replace("@UPSTREAMS@", &upstreams)
             .replace("@LISTEN@", &self.listen.to_string())
             .replace("@SERVICES@", &names)
+            .replace("@EMPTY@", &empty)
             .replace("@EDGE@", &self.edge.0)
             .replace("@CREDENTIAL@", &self.credential.0)
             .replace("@CA@", &self.ca.0);

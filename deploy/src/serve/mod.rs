@@ -6,16 +6,19 @@ mod health;
 mod options;
 mod renewal;
 mod service;
+pub mod status;
 
 pub use options::Options;
 
 use crate::{
     http::{self, Serving},
+    metrics::Exporter,
     tasks,
 };
 use cirro_client::{Credential, Http, Params, Place, Reach, Tls, registry};
 use cirro_models::{Error, Result, Service, SiteRole};
 use cirro_server::{tls::ServingTls, token::Verifier};
+use status::Teller;
 use std::{sync::Arc, time::Duration};
 
 /// How long requests under way are given when the process ends.
@@ -29,14 +32,23 @@ pub async fn run(options: Options, ready: impl FnOnce(&str)) -> Result<()> {
     let credential = credential(&options).await?;
     let tls = credential.tls()?;
     let verifier = Arc::new(Verifier::default());
-    let running = service::open(&options, &verifier).await?.alone(others(&options, &credential, &tls)?);
+    let others = others(&options, &credential, &tls)?;
+    let running = service::open(&options, &verifier).await?.alone(others.clone());
     service::first_start(&options, &running).await?;
 
     let listener = http::bind(options.listen)?;
     let address = options.address(listener.local_addr().map_err(Error::internal)?)?;
     let serving_tls = ServingTls::new(&credential)?;
-    let serving = Some((&serving_tls, &credential));
-    let serving = Serving { services: vec![&running], verifier: &verifier, tls: serving, grace: GRACE };
+    let exporter =
+        Exporter::new(options.metrics_token.as_deref(), &[&running], Some(others.clone()), &verifier).await?;
+    let serving = Serving {
+        services: vec![&running],
+        verifier: &verifier,
+        tls: Some((&serving_tls, &credential)),
+        teller: Some(Teller::new(&running, &verifier)),
+        exporter,
+        grace: GRACE,
+    };
     let (server, handle) = http::start(listener, &serving)?;
     let server = tokio::spawn(server);
 

@@ -26,6 +26,8 @@ pub struct Options {
     pub backups: Option<PathBuf>,
     /// How the first administrator will log in, as `cirro site init` wrote it; for identity.
     pub first_admin: Option<PathBuf>,
+    /// The file with the token that whoever scrapes its metrics shows; without it there are none.
+    pub metrics_token: Option<PathBuf>,
     /// How long it goes on answering after it has left the registry, so that everybody hears of it.
     pub drain: Duration,
     /// Whether the end of standard input ends it.

@@ -16,6 +16,9 @@ pub const AUTHORITY: &str = "authority";
 /// The file in the site's folder with the first administrator's login.
 pub const FIRST_ADMIN: &str = "first-admin.json";
 
+/// The file in the site's folder with the token for metrics.
+pub const METRICS_TOKEN: &str = "metrics-token";
+
 /// What [`init()`] has made, and what it found.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Made {
@@ -28,7 +31,7 @@ pub struct Made {
 }
 
 /// Makes the site's authority in `folder`, a credential for each service and the bus, a certificate for those who call the
-/// bus by one of the names in `edge`, and the first administrator's login.
+/// bus by one of the names in `edge`, the first administrator's login, and a token for whoever scrapes metrics.
 /// What is there and good stays, so it can be repeated. Blocks.
 ///
 /// # Errors
@@ -60,6 +63,13 @@ pub fn init(folder: &Path, site: &Name, edge: &[String]) -> Result<Made> {
     let own = folder.join("bus").join(EDGE_FILE);
     if !own.exists() {
         write_private(&own, &authority.edge(edge)?)?;
+        credentials.push(own);
+    }
+    let own = folder.join(METRICS_TOKEN);
+    if !own.exists() {
+        let mut token = [0; 32];
+        openssl::rand::rand_bytes(&mut token).map_err(Error::internal)?;
+        write_private(&own, token.iter().map(|byte| format!("{byte:02x}")).collect::<String>().as_bytes())?;
         credentials.push(own);
     }
     Ok(Made { site: site.clone(), new, credentials })

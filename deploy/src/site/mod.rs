@@ -3,7 +3,9 @@
 
 pub mod backup;
 mod init;
+mod status;
 pub mod up;
 
 pub use cirro_server::db::create as create_database;
-pub use init::{AUTHORITY, FIRST_ADMIN, Made, init};
+pub use init::{AUTHORITY, FIRST_ADMIN, METRICS_TOKEN, Made, init};
+pub use status::{Part, Process, SiteStatus, Whole};

@@ -10,6 +10,7 @@ pub use options::Options;
 use crate::{
     data::Data,
     http::{self, Serving},
+    metrics::Exporter,
 };
 use cirro_identity::bootstrap::{self, FirstAdmin};
 use cirro_models::{Error, Result};
@@ -52,7 +53,8 @@ pub async fn run(
     cirro_compute::defaults::flavors(&site.compute.own_context()).await?;
 
     let services = site.all().to_vec();
-    let serving = Serving { services, verifier: &site.verifier, tls: None, grace: GRACE };
+    let exporter = Exporter::new(options.metrics_token.as_deref(), &services, None, &site.verifier).await?;
+    let serving = Serving { services, verifier: &site.verifier, tls: None, teller: None, exporter, grace: GRACE };
     let (server, handle) = http::start(listener, &serving)?;
     let server = tokio::spawn(server);
     site.tend();

@@ -14,6 +14,8 @@ pub struct Options {
     pub agent: bool,
     /// How many simulated nodes there are besides.
     pub simulate: u32,
+    /// The file with the token that whoever scrapes its metrics shows; without it there are none.
+    pub metrics_token: Option<PathBuf>,
 }
 
 /// The most simulated nodes of one process.

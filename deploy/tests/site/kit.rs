@@ -1,5 +1,6 @@
 //! A site as its operator has it: the process `cirro up`, its folder, and the commands that are typed.
 
+use crate::loud::nothing_is_loud;
 pub use crate::process::{Did, LIMIT, Up, signal, until};
 use cirro_client::{Http, Login, Session};
 use cirro_models::identity::Secret;
@@ -29,6 +30,7 @@ pub struct Site {
     /// Without scheme: the first start takes any port, later ones the same, because the profile names it.
     pub address: String,
     up: Option<Up>,
+    allowed: Vec<String>,
 }
 
 impl Site {
@@ -38,7 +40,7 @@ impl Site {
         let home = tempfile::Builder::new().prefix("cirro-site-").tempdir_in("/var/tmp").unwrap();
         fs::set_permissions(home.path(), fs::Permissions::from_mode(0o711)).unwrap();
         let words = words.iter().map(|&word| word.to_owned()).collect();
-        Self { home, words, address: "127.0.0.1:0".to_owned(), up: None }
+        Self { home, words, address: "127.0.0.1:0".to_owned(), up: None, allowed: Vec::new() }
     }
     /// A running one without guests of its own, with simulated nodes that are ready.
     pub fn simulated(nodes: usize) -> Self {
@@ -50,6 +52,10 @@ impl Site {
             (ready == nodes).then_some(())
         });
         site
+    }
+    /// A test is about to provoke warnings with these words.
+    pub fn allow(&mut self, words: &[&str]) {
+        self.allowed.extend(words.iter().map(|&word| word.to_owned()));
     }
     pub fn data(&self) -> PathBuf {
         self.home.path().join("data")
@@ -137,5 +143,15 @@ impl Site {
             .get_result::<Number>(&mut database)
             .unwrap()
             .number
+    }
+}
+
+/// Nothing has warned of what no test has provoked.
+impl Drop for Site {
+    fn drop(&mut self) {
+        self.up = None;
+        if !std::thread::panicking() {
+            nothing_is_loud(&[self.home.path()], &self.allowed);
+        }
     }
 }

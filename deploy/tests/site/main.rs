@@ -10,6 +10,8 @@ mod crash;
 mod crowd;
 mod kit;
 mod life;
+mod loud;
+mod metrics;
 mod process;
 mod refusals;
 mod start;

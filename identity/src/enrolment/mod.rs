@@ -27,7 +27,7 @@ use cirro_server::{
     Database, Tx,
     controller::service_subject,
     db::RequestNote,
-    http::{Shared, client_address, request_id},
+    http::{Asked, Shared, client_address},
 };
 use claim::{Claim, Offer};
 use std::sync::Arc;
@@ -71,7 +71,7 @@ pub(crate) async fn join(shared: &Shared, request: &HttpRequest, asked: Enrolmen
     let (database, signer) = (stores.part::<Database>()?, stores.part::<Signer>()?);
     prove(shared, request, &secret).await?;
     let key = RequestedKey::read(&asked.request)?;
-    let id = request_id(request.headers()).unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
+    let id = Asked::of(request).request_id.clone();
     let note = Arc::new(RequestNote::of_stranger(id.clone(), "create", "enrolment"));
     let ctx = Context::verified(stores.clone(), service_subject(Service::Identity), None, id);
     let joining = Joining { database, signer, authority, token: secret.id, proof: secret.proof, key, ctx };

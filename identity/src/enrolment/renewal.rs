@@ -13,7 +13,7 @@ use cirro_server::{
     Database, Tx,
     controller::service_subject,
     db::RequestNote,
-    http::{Shared, request_id},
+    http::{Asked, Shared},
     tls::Peer,
 };
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub(crate) async fn renew(
     let authority = Authority::of(&shared.stores)?;
     let (database, signer) = (shared.stores.part::<Database>()?, shared.stores.part::<Signer>()?);
     let key = RequestedKey::read(&asked.request)?;
-    let id = request_id(request.headers()).unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
+    let id = Asked::of(request).request_id.clone();
     let note = Arc::new(RequestNote::of_stranger(id, "create", "certificate"));
     let give = move |tx: &mut Tx<'_>| {
         let who = principal(peer.role);

@@ -53,6 +53,15 @@ pub struct Member {
     pub entry: Entry,
 }
 
+/// What stands at one key, for an operator to look at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The key after the prefix; bytes that are no text are replaced.
+    pub key: String,
+    /// The process that it stands for, or why it is passed over.
+    pub entry: std::result::Result<Entry, String>,
+}
+
 /// Whether this process can serve just now. One that takes longer than a third of the lease counts as "no".
 pub type Check = Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
 
@@ -77,14 +86,20 @@ impl Registry {
     }
     /// Who is registered now. What is no address of a process is left out.
     pub async fn members(&self) -> Result<Vec<Member>> {
+        let member = |found: Found| Some(Member { id: found.key, entry: found.entry.ok()? });
+        Ok(self.everything().await?.into_iter().filter_map(member).collect())
+    }
+    /// Everything that stands there, also what is no process.
+    pub async fn everything(&self) -> Result<Vec<Found>> {
         let start = format!("{}/", self.prefix);
         let listed = self.etcd.list(&start).await?;
-        let member = |(key, value): (Vec<u8>, Vec<u8>)| {
-            let id = String::from_utf8(key).ok()?.strip_prefix(&start)?.to_owned();
-            let entry = Entry::read(&value).ok().filter(|entry| Address::parse(&entry.address, false).is_ok())?;
-            is_id(&id).then_some(Member { id, entry })
+        let found = |(key, value): (Vec<u8>, Vec<u8>)| {
+            let key = String::from_utf8_lossy(&key);
+            let key = key.strip_prefix(&start).unwrap_or(&key).to_owned();
+            let entry = if is_id(&key) { read(&value) } else { Err("its key is no process's id".to_owned()) };
+            Found { key, entry }
         };
-        Ok(listed.entries.into_iter().filter_map(member).collect())
+        Ok(listed.entries.into_iter().map(found).collect())
     }
     /// Registers this process under its id, for as long as the answer is held and `check` says yes. The work is done by
     /// a task; this must be called inside a tokio runtime.
@@ -100,6 +115,12 @@ impl Registry {
         let registrar = Registrar { etcd: self.etcd.clone(), key, value, params, check, bell };
         Ok(Registration { task: tokio::spawn(registrar.run(stopped)), _stop: stop })
     }
+}
+
+/// The process that a value stands for, or why it stands for none.
+fn read(value: &[u8]) -> std::result::Result<Entry, String> {
+    let entry = Entry::read(value).map_err(|error| error.to_string())?;
+    Address::parse(&entry.address, false).map(|_| entry).map_err(|error| error.to_string())
 }
 
 fn is_id(id: &str) -> bool {

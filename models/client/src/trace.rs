@@ -1,10 +1,10 @@
-//! Trace: the request's id goes with it, and a line in the log says how it ended. First, so that it sees everything.
+//! Trace: the request's id and its place in a trace go with it, and a line in the log says how it ended. First, so that it sees everything.
 
 use crate::{
     metrics::Counter,
     request::{Fault, Reply, Sending, Step, Way},
 };
-use cirro_models::Error;
+use cirro_models::{Error, Trace as Place};
 use hyper::header::HeaderValue;
 use std::{
     sync::Arc,
@@ -46,12 +46,33 @@ impl<S: Step> Service<Sending> for Trace<S> {
         let span = tracing::debug_span!("call", method = %sending.method, path = sending.path.path(), request_id = id);
         let work = async move {
             metrics.calls.add();
-            let id = HeaderValue::from_str(&id).map_err(|_| {
+            let given = id;
+            let id = HeaderValue::from_str(&given).map_err(|_| {
                 Fault::Refused(Error::Malformed { detail: "the request id can't be sent: use plain ASCII".to_owned() })
             })?;
             sending.headers.insert("x-request-id", id);
+            // each call is a part of its own
+            let (parent, part) = (sending.ctx.trace(), sending.ctx.trace().child());
+            if let Ok(place) = HeaderValue::try_from(part.to_string()) {
+                sending.headers.insert(Place::HEADER, place);
+            }
             let start = Instant::now();
+            let told = tracing::enabled!(target: Place::TARGET, tracing::Level::TRACE) && part.is_sampled();
+            let method = told.then(|| sending.method.clone());
             let answer = inner.oneshot(sending).await;
+            if let Some(method) = method {
+                tracing::trace!(
+                    target: Place::TARGET,
+                    kind = "client",
+                    method = method.as_str(),
+                    status = answer.as_ref().map_or(0, |reply| reply.status.as_u16()),
+                    us = start.elapsed().as_micros(),
+                    request_id = given,
+                    trace_id = part.id(),
+                    span_id = part.span(),
+                    parent_id = parent.span(),
+                );
+            }
             let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
             match &answer {
                 Ok(reply) => tracing::debug!(status = reply.status.as_u16(), ms, "answered"),
@@ -85,9 +106,11 @@ mod tests {
     async fn the_request_id_goes_along_and_faults_are_counted() {
         let metrics = Arc::new(TraceMetrics::default());
         let sending = get();
-        let id = sending.ctx.request_id().to_owned();
+        let (id, trace) = (sending.ctx.request_id().to_owned(), sending.ctx.trace());
         let below = service_fn(move |sending: Sending| {
-            let same = sending.headers["x-request-id"] == id.as_str();
+            let place = Place::read(sending.headers[Place::HEADER].to_str().unwrap()).unwrap();
+            let part = place.id() == trace.id() && place.span() != trace.span();
+            let same = sending.headers["x-request-id"] == id.as_str() && part;
             async move { if same { Ok(reply(200)) } else { Err(Fault::Late) } }
         });
         let stack = TraceLayer(metrics.clone()).layer(below);

@@ -6,6 +6,7 @@
 //! * [`queue`]: what a service goes on with after it has answered.
 //! * [`token`]: who asks, verified offline.
 //! * [`http`]: parsing, authenticating, rendering; problem documents; OpenAPI.
+//! * [`requests`] and [`histogram`]: what is counted, for metrics.
 //! * [`tls`]: who is at the other end of a connection.
 //! * `testkit` (a feature): what tests of services stand on.
 //! * [`Owner`]: a service put together: which models it owns, on one screen.
@@ -13,11 +14,13 @@
 mod cache;
 pub mod controller;
 pub mod db;
+pub mod histogram;
 pub mod http;
 pub mod local;
 pub mod mounted;
 pub mod owner;
 pub mod queue;
+pub mod requests;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 pub mod tls;

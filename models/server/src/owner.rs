@@ -7,6 +7,7 @@ use crate::{
     local::Local,
     mounted::{Door, Mounted},
     queue::{Job, Pace, Works},
+    requests::Requests,
     token::Verifier,
 };
 use actix_web::web::ServiceConfig;
@@ -17,6 +18,7 @@ use cirro_models::{
     permission::Operation,
     sql::{AnyConnection, Table},
 };
+use futures_util::future::BoxFuture;
 use std::{
     any::Any,
     sync::{Arc, OnceLock},
@@ -32,6 +34,21 @@ pub type Routes = fn(&mut ServiceConfig);
 /// Adds the operations of such routes to the OpenAPI document.
 pub type Describe = fn(&mut utoipa::openapi::OpenApi);
 
+/// Things that a service counts when it is asked for metrics.
+pub struct Census {
+    /// As metrics name them: `cirro_instances`.
+    pub name: &'static str,
+    /// What they are, in a sentence.
+    pub what: &'static str,
+    /// The label that divides them; its values are a closed list.
+    pub by: &'static str,
+    /// How many there are of each.
+    pub counts: Vec<(String, i64)>,
+}
+
+/// Counts them.
+pub type Count = fn(Database) -> BoxFuture<'static, Result<Vec<Census>>>;
+
 /// A service: its models, its database, and what else it answers.
 pub struct Owner {
     pub(crate) service: Service,
@@ -40,6 +57,7 @@ pub struct Owner {
     pub(crate) describes: Vec<Describe>,
     pub(crate) works: Works,
     pub(crate) sockets: Room,
+    counts: Vec<Count>,
     database: Database,
     stores: Stores,
     door: Door,
@@ -102,6 +120,7 @@ impl Owner {
             describes: Vec::new(),
             works: Works::default(),
             sockets: Room::new(Sockets::default()),
+            counts: Vec::new(),
             database,
             stores,
             door: Door::new(OnceLock::new()),
@@ -134,6 +153,12 @@ impl Owner {
     #[must_use]
     pub fn sockets(mut self, limits: Sockets) -> Self {
         self.sockets = Room::new(limits);
+        self
+    }
+    /// The service counts this for metrics.
+    #[must_use]
+    pub fn counts(mut self, count: Count) -> Self {
+        self.counts.push(count);
         self
     }
     /// Controllers of the service share this.
@@ -172,7 +197,10 @@ impl Owner {
         let stores = Arc::new(std::mem::take(&mut self.stores));
         // the door is opened once, here
         let _ = self.door.set(stores.clone());
-        Running { owner: Arc::new(self), stores, _together: together }
+        let itself = format!("/{}/v1/openapi.json", self.service.name());
+        let routes = http::document(&self).paths.paths.into_keys().chain([itself]);
+        let requests = Arc::new(Requests::new(self.service, routes));
+        Running { owner: Arc::new(self), stores, requests, _together: together }
     }
 }
 
@@ -182,6 +210,8 @@ pub struct Running {
     pub(crate) owner: Arc<Owner>,
     /// How it reaches every model.
     pub stores: Arc<Stores>,
+    /// What it has answered.
+    pub requests: Arc<Requests>,
     /// The services of this process live as long as one of them does.
     _together: Arc<[Door]>,
 }
@@ -194,6 +224,17 @@ impl Running {
     /// Its database.
     pub fn database(&self) -> &Database {
         &self.owner.database
+    }
+    /// Counts what the service has.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn census(&self) -> Result<Vec<Census>> {
+        let mut all = Vec::new();
+        for count in &self.owner.counts {
+            all.extend(count(self.database().clone()).await?);
+        }
+        Ok(all)
     }
     /// A context for the service's own work.
     pub fn own_context(&self) -> Context {

@@ -29,6 +29,14 @@ fn the_whole_of_it() {
 }
 
 #[test]
+fn what_a_process_tells_its_own_site_has_no_way_to_the_outside() {
+    let text = bus().text(&members(&["10.0.0.1:7102"]));
+    let routed = text.lines().find(|line| line.contains("map $uri $service")).unwrap();
+    assert!(routed.contains("docs") && text.matches("proxy_pass https://").count() == 4, "{text}");
+    assert!(!text.contains("/metrics") && !text.contains("/status"), "{text}");
+}
+
+#[test]
 fn nothing_is_left_to_fill_in_and_only_processes_make_a_difference() {
     let one = bus().text(&members(&["10.0.0.1:7102"]));
     let mut marks = one.split('@').skip(1).map(|rest| rest.bytes().take_while(u8::is_ascii_uppercase).count());

@@ -10,7 +10,7 @@ pub use options::{Options, Workers};
 use crate::{
     data::Data,
     http::wait_for_the_end,
-    site::{self, AUTHORITY, FIRST_ADMIN},
+    site::{self, AUTHORITY, FIRST_ADMIN, METRICS_TOKEN, Whole},
 };
 use cirro_client::Http;
 use cirro_models::{Context, Error, Result, Service};
@@ -64,13 +64,16 @@ pub async fn run(options: Options, ready: impl FnOnce(&Started) -> Result<()>) -
     }
     let processes = processes(&options, &data, &folder)?;
 
+    let url = format!("https://{}", options.listen);
+    let whole = Whole { registry: options.registry()?, bus: Some(url.clone()), credential: folder.join("bus") };
+    whole.note(&options.data)?;
+
     let (end, ended) = watch::channel(());
     let (changes, changed) = mpsc::channel(64);
     let keep = |process: Process| tokio::spawn(process.keep(changes.clone(), ended.clone()));
     let kept: Vec<_> = processes.into_iter().map(keep).collect();
     tokio::spawn(note(data.path(PROCESSES), changed));
 
-    let url = format!("https://{}", options.listen);
     let ca_file = folder.join(AUTHORITY).join("ca.pem");
     let started = Started { url, listen: options.listen, ca_file, first_admin: folder.join(FIRST_ADMIN), new };
     tokio::select! {
@@ -112,6 +115,7 @@ fn processes(options: &Options, data: &Data, folder: &Path) -> Result<Vec<Proces
             typed.extend(words(&["--listen", &free_port()?.to_string(), "--credential"]));
             typed.push(folder.join(name).into());
             typed.extend([OsString::from("--backup-dir"), backups.clone().into()]);
+            typed.extend([OsString::from("--metrics-token-file"), folder.join(METRICS_TOKEN).into()]);
             match service {
                 Service::Identity => typed.extend([
                     OsString::from("--authority"),

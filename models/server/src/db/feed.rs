@@ -124,6 +124,26 @@ impl Feed {
     pub(crate) fn jobs(&self) -> watch::Receiver<u64> {
         self.0.jobs.subscribe()
     }
+    /// How many readers of this process wait for news.
+    pub(crate) fn watching(&self) -> usize {
+        self.0.commits.receiver_count()
+    }
+    /// How many entries are written and can't be read yet, because an older change is still under way.
+    pub fn held_back(&self, c: &mut AnyConnection) -> Result<i64> {
+        #[derive(QueryableByName)]
+        struct Held {
+            #[diesel(sql_type = st::BigInt)]
+            count: i64,
+        }
+        match c {
+            AnyConnection::Sqlite(_) => Ok(0),
+            AnyConnection::Pg(c) => {
+                let held =
+                    "SELECT count(*) FROM change WHERE xid >= pg_snapshot_xmin(pg_current_snapshot())::text::bigint";
+                sql_query(held).get_result::<Held>(c).map(|held| held.count).map_err(database_error)
+            }
+        }
+    }
     /// The position after everything that can be read now.
     pub fn end(&self, c: &mut AnyConnection) -> Result<Position> {
         let end = match c {

@@ -28,6 +28,7 @@ pub use tx::Tx;
 use crate::{
     cache::{Cache, Caches},
     db::{open::Url, pool::Pool, writer::Writer},
+    histogram::{Counted, Histogram},
 };
 use cirro_models::{Error, Result, Subject, feed::Position, sql::AnyConnection};
 use std::{
@@ -52,7 +53,21 @@ struct Inner {
     writer: Option<Writer>,
     feed: Feed,
     caches: Arc<Caches>,
+    commits: Arc<Histogram>,
     _lock: Option<File>,
+}
+
+/// How much a database has to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Load {
+    /// Queries that wait for a connection; on PostgreSQL, changes too.
+    pub queries: usize,
+    /// Changes that wait for the writer of a SQLite database.
+    pub writes: usize,
+    /// How long it took to make changes durable.
+    pub commits: Counted,
+    /// Readers of the change feed that wait for news in this process.
+    pub watching: usize,
 }
 
 /// What a refusal is noted with: the status that its caller was answered.
@@ -84,12 +99,23 @@ impl Database {
             notify::start(url.clone(), &feed)?;
         }
         let readers = (0..READERS).map(|_| url.connect()).collect::<Result<Vec<_>>>()?;
-        let writer = sqlite.then(|| Writer::start(first, feed.clone(), caches.clone())).transpose()?;
-        Ok(Self(Arc::new(Inner { readers: Pool::start(readers, url)?, writer, feed, caches, _lock: lock })))
+        let commits = Arc::new(Histogram::default());
+        let start = || Writer::start(first, feed.clone(), caches.clone(), commits.clone());
+        let writer = sqlite.then(start).transpose()?;
+        Ok(Self(Arc::new(Inner { readers: Pool::start(readers, url)?, writer, feed, caches, commits, _lock: lock })))
     }
     /// Whether one process owns the database, so that what is remembered of it stays true.
     pub fn is_exclusive(&self) -> bool {
         self.0.writer.is_some()
+    }
+    /// How much it has to do.
+    pub fn load(&self) -> Load {
+        Load {
+            queries: self.0.readers.waiting(),
+            writes: self.0.writer.as_ref().map_or(0, Writer::waiting),
+            commits: self.0.commits.counted(),
+            watching: self.0.feed.watching(),
+        }
     }
     /// A cache of a model's rows that the writer keeps true, where one process owns the database.
     pub(crate) fn cache<V: Send + Sync + 'static>(&self, model: &'static str) -> Option<Arc<Cache<V>>> {
@@ -114,8 +140,8 @@ impl Database {
         if let Some(writer) = &self.0.writer {
             writer.run(by, note, change).await
         } else {
-            let feed = self.0.feed.clone();
-            self.0.readers.run(move |c| writer::in_transaction(c, &by, note.as_deref(), &feed, change)).await
+            let (feed, commits) = (self.0.feed.clone(), self.0.commits.clone());
+            self.0.readers.run(move |c| writer::in_transaction(c, &by, note.as_deref(), &feed, &commits, change)).await
         }
     }
     /// Notes a request that was refused for want of a right. One that can't be noted is refused all the same.

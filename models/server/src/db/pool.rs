@@ -18,6 +18,7 @@ use std::{
     time::Duration,
 };
 use tokio::sync::{mpsc, oneshot};
+use tracing::Span;
 
 /// How many queries may wait; more are refused, so that a slow database shows as a clear answer.
 const QUEUE: usize = 4096;
@@ -48,14 +49,20 @@ impl Pool {
         Ok(Self(sender))
     }
 
+    /// How many queries wait for a thread.
+    pub(crate) fn waiting(&self) -> usize {
+        self.0.max_capacity() - self.0.capacity()
+    }
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         query: impl FnOnce(&mut AnyConnection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (answer, answered) = oneshot::channel();
+        // what it logs belongs to the request that asked
+        let span = Span::current();
         let query: Query = Box::new(move |c| {
             // nobody may wait any longer: then the answer is dropped
-            let outcome = catch_unwind(AssertUnwindSafe(|| query(c)));
+            let outcome = catch_unwind(AssertUnwindSafe(|| span.in_scope(|| query(c))));
             let outcome = outcome.unwrap_or_else(|_| Err(Error::internal("a query panicked")));
             let away = outcome.as_ref().is_err_and(is_away);
             let _ = answer.send(if away { Err(unreachable()) } else { outcome });

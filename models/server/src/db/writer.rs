@@ -4,6 +4,7 @@
 use crate::{
     cache::{Caches, Written},
     db::{Feed, RequestNote, Tx, database_error, is_collision, notify},
+    histogram::Histogram,
 };
 use cirro_models::{Error, Result, sql::AnyConnection};
 use diesel::connection::SimpleConnection;
@@ -11,9 +12,10 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::{mpsc, oneshot};
+use tracing::Span;
 
 /// How many writes may wait for the writer.
 const QUEUE: usize = 4096;
@@ -41,12 +43,14 @@ struct Pending<T, F> {
     outcome: Option<Result<T>>,
     written: Vec<Written>,
     enqueued: bool,
+    /// What it logs belongs to the request that asked.
+    span: Span,
     answer: oneshot::Sender<Result<T>>,
 }
 
 impl<T: Send, F: FnMut(&mut Tx<'_>) -> Result<T> + Send> Write for Pending<T, F> {
     fn run(&mut self, c: &mut AnyConnection) -> bool {
-        let attempt = attempt(c, &self.by, self.note.as_deref(), &mut self.change);
+        let attempt = self.span.in_scope(|| attempt(c, &self.by, self.note.as_deref(), &mut self.change));
         let good = attempt.outcome.is_ok();
         self.outcome = Some(attempt.outcome);
         self.written = attempt.written;
@@ -97,11 +101,20 @@ fn attempt<T>(
 pub(crate) struct Writer(mpsc::Sender<Box<dyn Write>>);
 
 impl Writer {
-    pub(crate) fn start(connection: AnyConnection, feed: Feed, caches: Arc<Caches>) -> Result<Self> {
+    pub(crate) fn start(
+        connection: AnyConnection,
+        feed: Feed,
+        caches: Arc<Caches>,
+        commits: Arc<Histogram>,
+    ) -> Result<Self> {
         let (sender, receiver) = mpsc::channel(QUEUE);
-        let work = move || work(connection, receiver, &feed, &caches);
+        let work = move || work(connection, receiver, &feed, &caches, &commits);
         thread::Builder::new().name("db-writer".to_owned()).spawn(work).map_err(Error::internal)?;
         Ok(Self(sender))
+    }
+    /// How many writes wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.0.max_capacity() - self.0.capacity()
     }
     pub(crate) async fn run<T: Send + 'static>(
         &self,
@@ -110,7 +123,8 @@ impl Writer {
         change: impl FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (answer, answered) = oneshot::channel();
-        let pending = Pending { by, note, change, outcome: None, written: Vec::new(), enqueued: false, answer };
+        let span = Span::current();
+        let pending = Pending { by, note, change, outcome: None, written: Vec::new(), enqueued: false, span, answer };
         let job: Box<dyn Write> = Box::new(pending);
         if self.0.send_timeout(job, PATIENCE).await.is_err() {
             return Err(Error::unavailable("the database has too many changes waiting: try again in a moment"));
@@ -119,7 +133,13 @@ impl Writer {
     }
 }
 
-fn work(mut c: AnyConnection, mut queue: mpsc::Receiver<Box<dyn Write>>, feed: &Feed, caches: &Caches) {
+fn work(
+    mut c: AnyConnection,
+    mut queue: mpsc::Receiver<Box<dyn Write>>,
+    feed: &Feed,
+    caches: &Caches,
+    commits: &Histogram,
+) {
     let mut waiting = Vec::with_capacity(GATHERED);
     while queue.blocking_recv_many(&mut waiting, GATHERED) > 0 {
         let (mut good, mut enqueued) = (false, false);
@@ -131,7 +151,9 @@ fn work(mut c: AnyConnection, mut queue: mpsc::Receiver<Box<dyn Write>>, feed: &
             }
             // until the outcome is known nobody may remember these rows; they are open again before anybody is told
             let _closed = caches.close(waiting.iter_mut().flat_map(|job| job.written()).collect());
+            let begun = Instant::now();
             committed = c.batch_execute("COMMIT").map_err(database_error);
+            commits.add(begun.elapsed());
             if committed.is_err() {
                 // already rolled back by some errors: then this one is refused, and that is right
                 let _ = c.batch_execute("ROLLBACK");
@@ -164,6 +186,7 @@ pub(crate) fn in_transaction<T>(
     by: &str,
     note: Option<&RequestNote>,
     feed: &Feed,
+    commits: &Histogram,
     mut change: impl FnMut(&mut Tx<'_>) -> Result<T>,
 ) -> Result<T> {
     let mut attempts = 0;
@@ -173,7 +196,12 @@ pub(crate) fn in_transaction<T>(
         let run = attempt(c, by, note, &mut change);
         // COMMIT answers success even where it rolls back; after a refused statement what stands before it does not
         let before = notify::words(!run.written.is_empty(), run.enqueued);
-        let commit = |value| c.batch_execute(&format!("{before}; COMMIT")).map(|()| value).map_err(database_error);
+        let commit = |value| {
+            let begun = Instant::now();
+            let committed = c.batch_execute(&format!("{before}; COMMIT"));
+            commits.add(begun.elapsed());
+            committed.map(|()| value).map_err(database_error)
+        };
         match run.outcome.and_then(commit) {
             Ok(value) => {
                 if let Some(note) = note {

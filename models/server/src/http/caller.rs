@@ -2,7 +2,7 @@
 
 use crate::{
     controller::service_subject,
-    http::Failure,
+    http::{Asked, Failure},
     tls::Peer,
     token::{Verifier, WANTED},
 };
@@ -85,8 +85,10 @@ fn read(request: &HttpRequest) -> Result<Context> {
     if changes(request) {
         shared.verifier.require_fresh()?;
     }
-    let id = request_id(headers).unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
-    let mut ctx = Context::verified(shared.stores.clone(), subject, token, id);
+    let asked = Asked::of(request);
+    asked.is_from(subject.principal());
+    let mut ctx =
+        Context::verified(shared.stores.clone(), subject, token, asked.request_id.clone()).in_trace(asked.trace);
     if let Some(timeout) = text(headers, TIMEOUT_HEADER) {
         let ms: u64 = timeout.parse().map_err(|_| malformed(TIMEOUT_HEADER, "a number of milliseconds"))?;
         ctx = ctx.until(Instant::now() + Duration::from_millis(ms).min(LONGEST));
@@ -150,7 +152,7 @@ fn malformed(header: &str, wanted: &str) -> Error {
     Error::Malformed { detail: format!("the header {header} can't be used: give {wanted}") }
 }
 
-fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+pub(super) fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
@@ -159,11 +161,4 @@ fn bearer(headers: &HeaderMap) -> Result<&str> {
     let scheme =
         given.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     scheme.map(|(_, token)| token.trim()).ok_or_else(|| Error::unauthenticated(WANTED))
-}
-
-/// The caller's request id, if it is a plain one.
-pub fn request_id(headers: &HeaderMap) -> Option<String> {
-    let plain =
-        |id: &&str| (1..=64).contains(&id.len()) && id.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
-    text(headers, "x-request-id").filter(plain).map(ToOwned::to_owned)
 }

@@ -1,6 +1,7 @@
 //! HTTP: the only part of the server side that knows methods, statuses and headers.
 
 mod address;
+mod asked;
 mod audit;
 mod body;
 mod caller;
@@ -14,18 +15,22 @@ mod rendered;
 mod resource;
 
 pub use address::{CLIENT_HEADER, client_address};
+pub use asked::Asked;
 pub use body::{json, query};
-pub use caller::{Caller, Shared, certified, request_id, still_known};
+pub use caller::{Caller, Shared, certified, still_known};
 pub use docs::docs;
 pub(crate) use events::Room;
 pub use events::Sockets;
 pub use openapi::{document, operation};
-pub use problem::{Failure, no_such_route};
+pub use problem::{Failure, no_such_route, nothing_here};
 pub(crate) use rendered::Rendered;
 pub use resource::{Resource, answer};
 
 use crate::{owner::Running, token::Verifier};
-use actix_web::web::{self, ServiceConfig};
+use actix_web::{
+    middleware::from_fn,
+    web::{self, ServiceConfig},
+};
 use std::sync::Arc;
 
 /// The largest JSON body that is read.
@@ -44,7 +49,7 @@ pub(crate) fn configure(running: Running, verifier: Arc<Verifier>) -> impl Fn(&m
     move |config| {
         let shared = Shared { stores: running.stores.clone(), verifier: verifier.clone() };
         let document = web::Bytes::from(serde_json::to_vec(&document(&running.owner)).unwrap_or_default());
-        let owner = running.owner.clone();
+        let (owner, counts) = (running.owner.clone(), running.requests.clone());
         let scope = web::scope(&format!("/{}/v1", owner.service().name()))
             .app_data(web::Data::new(shared))
             .app_data(web::PayloadConfig::new(MAX_BODY))
@@ -56,6 +61,7 @@ pub(crate) fn configure(running: Running, verifier: Arc<Verifier>) -> impl Fn(&m
             .configure(|config| owner.routes.iter().for_each(|routes| routes(config)))
             .configure(|config| owner.models.iter().for_each(|model| model.routes(config)))
             .default_service(web::to(no_such_route));
-        config.service(scope);
+        let watched = from_fn(move |request, next| asked::served(counts.clone(), request, next));
+        config.service(scope.wrap(watched));
     }
 }

@@ -1,6 +1,6 @@
 //! Errors as `application/problem+json`, logged once on the way out.
 
-use crate::http::caller::request_id;
+use crate::http::Asked;
 use actix_web::{
     HttpRequest, HttpResponse, ResponseError,
     http::{StatusCode, header},
@@ -23,8 +23,7 @@ pub struct Failure {
 impl Failure {
     /// The answer to a request that failed.
     pub fn of(request: &HttpRequest, error: Error) -> Self {
-        let id = request_id(request.headers()).unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
-        Self::with_id(id, error)
+        Self::with_id(&Asked::of(request).request_id, error)
     }
     /// The same for a request whose id is known.
     pub fn with_id(request_id: impl Into<String>, error: Error) -> Self {
@@ -81,6 +80,11 @@ pub async fn no_such_route(request: HttpRequest) -> HttpResponse {
     // a path that exists for another method
     let known = request.resource_map().has_resource(request.path());
     no_such_operation(&request, known).error_response()
+}
+
+/// The answer to a path that exists for others than who asks.
+pub fn nothing_here(request: &HttpRequest) -> HttpResponse {
+    no_such_operation(request, false).error_response()
 }
 
 /// The answer to a method that a path does not have; `allow` are those that it has.

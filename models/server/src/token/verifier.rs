@@ -97,6 +97,11 @@ impl Verifier {
     pub fn revocations(&self) -> usize {
         self.revoked.read().len()
     }
+    /// How long ago it was last known that all revocations are; none where nobody keeps them up to date, or before that.
+    pub fn revocations_age(&self) -> Option<Duration> {
+        let now = self.clock.steady();
+        self.freshness.lock().as_of.map(|as_of| now.saturating_duration_since(as_of))
+    }
     /// What time it is.
     pub fn clock(&self) -> &Clock {
         &self.clock
