@@ -38,6 +38,6 @@ fn systemd_understands_the_shipped_units() {
         ("cirro-node-agent.service", shipped("cirro-node-agent.service")),
     ];
     assert_eq!(said_of(&units), "");
-    let wrong = units[1].1.replace("KillMode=process", "KillMode=gently");
-    assert!(said_of(&[("cirro-bus.service", wrong)]).contains("KillMode"), "a mistake would be told");
+    let wrong = units[1].1.replace("KillMode=", "KilMode=");
+    assert!(said_of(&[("cirro-bus.service", wrong)]).contains("Unknown key"), "a mistake would be told");
 }
