@@ -24,7 +24,8 @@ use std::{sync::Arc, time::Duration};
 /// How long requests under way are given when the process ends.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// Runs a process of one service until it is told to end. `ready` is called with its address once it is in the registry.
+/// Runs a process of one service until it is told to end. `ready` is called with its address once it
+/// serves; it is in the registry soon after.
 ///
 /// # Errors
 /// One sentence that says what to do, for whatever keeps it from starting.
