@@ -59,17 +59,11 @@ pub(crate) struct RestoreArgs {
 
 impl RestoreArgs {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let data = self.site.data.clone();
-        std::fs::create_dir_all(&data)
+        let data = &self.site.data;
+        tokio::fs::create_dir_all(data)
+            .await
             .map_err(|error| Error::unavailable(format!("{} can't be made ({error})", data.display())))?;
-        let parts = self.site.parts()?;
-        if let (Some(postgres), Some(_)) = (&self.site.postgres, &self.site.name) {
-            for (_, url) in &parts.databases {
-                let name = url.split('?').next().and_then(|url| url.rsplit('/').next()).unwrap_or_default();
-                cirro_deploy::site::create_database(postgres, name).await?;
-            }
-        }
-        let manifest = put_back(&self.from, &parts, &data.join("site")).await?;
+        let manifest = put_back(&self.from, &self.site.parts()?, &data.join("site")).await?;
         out::text(&format!(
             "the site is as it was at {}: start it, and nodes tell what has happened since; guests that it does not know run on, see `cirro unclaimed list`",
             manifest.taken_at

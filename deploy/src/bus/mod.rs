@@ -61,7 +61,7 @@ pub async fn run(options: Options, ready: impl FnOnce(&str)) -> Result<()> {
     let nginx = Nginx::prepare(&options.folder)?;
     let bus = bus(&options, nginx.folder())?;
     let mut follower = Follower::begin(&options.registry)?;
-    let mut inner = Applied { nginx, text: String::new(), files: files(&options.credential), last: None };
+    let mut inner = Applied { nginx, text: String::new(), files: files(&options.credential).await, last: None };
     // the first answer of the registry is worth a moment; an empty site is a site, too
     let _ = tokio::time::timeout(LOOK, follower.changed()).await;
     tokio::time::sleep(GATHER).await;
@@ -80,7 +80,7 @@ pub async fn run(options: Options, ready: impl FnOnce(&str)) -> Result<()> {
             _ = look.tick() => {}
         }
         let fresh = bus.text(&follower.members().await);
-        if let Err(error) = inner.follow(fresh, files(&options.credential)).await {
+        if let Err(error) = inner.follow(fresh, files(&options.credential).await).await {
             tracing::error!(%error, "the bus goes on with the configuration that it has");
         }
     }
@@ -184,8 +184,10 @@ impl Applied {
         if !died && text == self.text && files == self.files {
             return Ok(());
         }
+        self.apply(text).await?;
+        // only now: what could not be applied is tried again
         self.files = files;
-        self.apply(text).await
+        Ok(())
     }
     async fn apply(&mut self, text: String) -> Result<()> {
         self.nginx.apply(&text).await?;
@@ -197,7 +199,11 @@ impl Applied {
 }
 
 /// When the files of certificates were written.
-fn files(credential: &Path) -> Vec<Option<SystemTime>> {
-    let written = |name| std::fs::metadata(credential.join(name)).and_then(|file| file.modified()).ok();
-    [CA_FILE, CREDENTIAL_FILE, EDGE_FILE].into_iter().map(written).collect()
+async fn files(credential: &Path) -> Vec<Option<SystemTime>> {
+    let mut written = Vec::new();
+    for name in [CA_FILE, CREDENTIAL_FILE, EDGE_FILE] {
+        let file = tokio::fs::metadata(credential.join(name)).await;
+        written.push(file.and_then(|file| file.modified()).ok());
+    }
+    written
 }

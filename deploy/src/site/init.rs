@@ -1,13 +1,15 @@
 //! `cirro site init`: the site's authority, and what its services prove their roles with.
 
 use crate::bus::EDGE_FILE;
-use cirro_client::{Credential, credential::CREDENTIAL_FILE};
+use cirro_client::{
+    Credential,
+    credential::{CREDENTIAL_FILE, replace},
+};
 use cirro_identity::{authority::Authority, bootstrap::FirstAdmin};
 use cirro_models::{Error, Name, Result, Service, SiteRole, Timestamp};
 use std::{
     fs::{self, DirBuilder},
-    io::Write,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
 
@@ -76,12 +78,7 @@ pub fn init(folder: &Path, site: &Name, edge: &[String]) -> Result<Made> {
 }
 
 fn write_private(file: &Path, bytes: &[u8]) -> Result<()> {
-    let write = || {
-        let mut file = fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(file)?;
-        file.write_all(bytes)?;
-        file.sync_all()
-    };
-    write().map_err(|error| {
+    replace(file, bytes, 0o600).map_err(|error| {
         Error::unavailable(format!("{} can't be written ({error}): check rights and room", file.display()))
     })
 }

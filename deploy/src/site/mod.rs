@@ -6,6 +6,5 @@ mod init;
 mod status;
 pub mod up;
 
-pub use cirro_server::db::create as create_database;
 pub use init::{AUTHORITY, FIRST_ADMIN, METRICS_TOKEN, Made, init};
 pub use status::{Part, Process, SiteStatus, Whole};

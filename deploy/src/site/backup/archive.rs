@@ -113,8 +113,13 @@ fn folder(path: &Path) -> Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| unusable(path, &error))
 }
 
-/// Copies a folder of plain files to another disk.
-pub(super) fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+/// Puts a folder of plain files where none is, on this disk or another.
+pub(super) fn put_folder(from: &Path, to: &Path) -> Result<()> {
+    folder(to.parent().unwrap_or(to))?;
+    fs::rename(from, to).or_else(|_| copy_folder(from, to))
+}
+
+fn copy_folder(from: &Path, to: &Path) -> Result<()> {
     folder(to)?;
     for entry in fs::read_dir(from).map_err(|error| unusable(from, &error))? {
         let entry = entry.map_err(|error| unusable(from, &error))?;

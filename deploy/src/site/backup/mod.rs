@@ -10,10 +10,7 @@ use archive::{Reader, Writer};
 use cirro_models::{Error, Result, Service, Timestamp};
 use cirro_server::db::{Migrations, backup};
 use serde::{Deserialize, Serialize};
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 /// The file that says what the others are.
 const MANIFEST: &str = "backup.json";
@@ -26,6 +23,8 @@ pub struct Parts {
     pub databases: Vec<(Service, String)>,
     /// The folder that `cirro site init` made, if the site has one.
     pub folder: Option<PathBuf>,
+    /// A database of the PostgreSQL server that the others are on, and their names there.
+    server: Option<(String, Vec<String>)>,
 }
 
 /// What a backup is.
@@ -48,24 +47,27 @@ impl Parts {
     /// `postgres`, a server's URL, for the site `name`.
     pub fn of(data: &Path, postgres: Option<&str>, name: Option<&cirro_models::Name>) -> Result<Self> {
         let folder = Some(data.join("site")).filter(|folder| folder.join(AUTHORITY).exists());
-        let databases = match (postgres, name) {
+        let (databases, server) = match (postgres, name) {
             (Some(postgres), Some(name)) => {
-                let url = |service| Ok((service, super::up::database(postgres, name, service)?.0));
-                Service::ALL.into_iter().map(url).collect::<Result<_>>()?
+                let (mut databases, mut names) = (Vec::new(), Vec::new());
+                for service in Service::ALL {
+                    let (url, name) = super::up::database(postgres, name, service)?;
+                    databases.push((service, url));
+                    names.push(name);
+                }
+                (databases, Some((postgres.to_owned(), names)))
             }
             (None, None) => {
                 let file = |service: Service| data.join(format!("{}.sqlite", service.name()));
-                Service::ALL
-                    .into_iter()
-                    .map(|service| (service, format!("sqlite:{}", file(service).display())))
-                    .collect()
+                let url = |service| (service, format!("sqlite:{}", file(service).display()));
+                (Service::ALL.into_iter().map(url).collect(), None)
             }
             _ => {
                 let what = "a site on PostgreSQL takes both --postgres and --name, one on SQLite neither of them";
                 return Err(Error::invalid("postgres", what));
             }
         };
-        Ok(Self { databases, folder })
+        Ok(Self { databases, folder, server })
     }
 }
 
@@ -84,17 +86,16 @@ pub async fn take(parts: &Parts, to: &Path) -> Result<Manifest> {
     };
     // copies are made beside the file: there is room for them, if there is any for it
     let beside = to.with_extension("parts");
-    fs::create_dir(&beside).map_err(|error| {
+    tokio::fs::create_dir(&beside).await.map_err(|error| {
         Error::unavailable(format!(
             "the folder {} can't be made ({error}): remove it, or give another file",
             beside.display()
         ))
     })?;
     let made = gather(parts, &manifest, &beside, to).await;
-    let cleared = fs::remove_dir_all(&beside);
+    let cleared = clear(&beside).await;
     made?;
-    cleared.map_err(|error| Error::unavailable(format!("{} can't be removed ({error})", beside.display())))?;
-    Ok(manifest)
+    cleared.map(|()| manifest)
 }
 
 async fn gather(parts: &Parts, manifest: &Manifest, beside: &Path, to: &Path) -> Result<()> {
@@ -125,17 +126,29 @@ pub async fn put_back(from: &Path, parts: &Parts, folder: &Path) -> Result<Manif
     let beside = from.with_extension("unpacked");
     let (file, to) = (from.to_owned(), beside.clone());
     let unpack = move || Reader::open(&file)?.unpack(&to);
-    tokio::task::spawn_blocking(unpack).await.map_err(Error::internal)??;
-    let put = place(parts, folder, &beside).await;
-    let cleared = fs::remove_dir_all(&beside);
+    let put = match tokio::task::spawn_blocking(unpack).await.map_err(Error::internal)? {
+        Ok(()) => place(parts, folder, &beside).await,
+        Err(error) => Err(error),
+    };
+    // what was unpacked holds every secret of the site, also when it could not be put back
+    let cleared = clear(&beside).await;
     let manifest = put?;
-    cleared.map_err(|error| Error::unavailable(format!("{} can't be removed ({error})", beside.display())))?;
-    Ok(manifest)
+    cleared.map(|()| manifest)
+}
+
+/// Removes a folder of copies.
+async fn clear(folder: &Path) -> Result<()> {
+    match tokio::fs::remove_dir_all(folder).await {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::unavailable(format!("{} can't be removed ({error}): remove it yourself", folder.display())))
+        }
+        _ => Ok(()),
+    }
 }
 
 async fn place(parts: &Parts, folder: &Path, unpacked: &Path) -> Result<Manifest> {
     let broken = |why: &str| Error::invalid("from", format!("this is no backup of a site that can be restored: {why}"));
-    let text = fs::read(unpacked.join(MANIFEST)).map_err(|_| broken("it does not say what it is"))?;
+    let text = tokio::fs::read(unpacked.join(MANIFEST)).await.map_err(|_| broken("it does not say what it is"))?;
     let manifest: Manifest = serde_json::from_slice(&text).map_err(|_| broken("it does not say what it is"))?;
     if manifest.format > FORMAT {
         return Err(broken(&format!("release {} has taken it: use that one", manifest.version)));
@@ -155,8 +168,13 @@ async fn place(parts: &Parts, folder: &Path, unpacked: &Path) -> Result<Manifest
                 folder.display()
             )));
         }
-        fs::create_dir_all(folder.parent().unwrap_or(folder)).map_err(Error::internal)?;
-        fs::rename(unpacked.join("site"), folder).or_else(|_| archive::copy_folder(&unpacked.join("site"), folder))?;
+        let (from, to) = (unpacked.join("site"), folder.to_owned());
+        tokio::task::spawn_blocking(move || archive::put_folder(&from, &to)).await.map_err(Error::internal)??;
+    }
+    if let Some((server, names)) = &parts.server {
+        for name in names {
+            cirro_server::db::create(server, name).await?;
+        }
     }
     for (service, url) in &parts.databases {
         backup::put_back(&unpacked.join("databases").join(service.name()), url, migrations(*service)).await?;
