@@ -27,6 +27,7 @@ use std::{
 use tokio::{
     net::TcpStream,
     sync::{mpsc, watch},
+    task::JoinHandle,
 };
 
 /// Who runs, with what number: a file in the site's folder, for people and tests.
@@ -68,10 +69,8 @@ pub async fn run(options: Options, ready: impl FnOnce(&Started) -> Result<()>) -
     let whole = Whole { registry: options.registry()?, bus: Some(url.clone()), credential: folder.join("bus") };
     whole.note(&options.data)?;
 
-    let (end, ended) = watch::channel(());
     let (changes, changed) = mpsc::channel(64);
-    let keep = |process: Process| tokio::spawn(process.keep(changes.clone(), ended.clone()));
-    let kept: Vec<_> = processes.into_iter().map(keep).collect();
+    let turns = in_turn(processes).map(|turn| Turn::start(turn, &changes));
     tokio::spawn(note(data.path(PROCESSES), changed));
 
     let ca_file = folder.join(AUTHORITY).join("ca.pem");
@@ -85,11 +84,47 @@ pub async fn run(options: Options, ready: impl FnOnce(&Started) -> Result<()>) -
         }
     }
     tracing::info!("the site ends; its guests run on");
-    drop(end);
-    for process in kept {
-        process.await.map_err(Error::internal)?;
+    for turn in turns {
+        turn.end().await?;
     }
     Ok(())
+}
+
+/// Processes that are told to end at the same time.
+struct Turn {
+    end: watch::Sender<()>,
+    kept: Vec<JoinHandle<()>>,
+}
+
+impl Turn {
+    fn start(processes: Vec<Process>, changes: &mpsc::Sender<Change>) -> Self {
+        let (end, ended) = watch::channel(());
+        let keep = |process: Process| tokio::spawn(process.keep(changes.clone(), ended.clone()));
+        Self { end, kept: processes.into_iter().map(keep).collect() }
+    }
+    /// Ends them, and returns when all have.
+    async fn end(self) -> Result<()> {
+        drop(self.end);
+        for process in self.kept {
+            process.await.map_err(Error::internal)?;
+        }
+        Ok(())
+    }
+}
+
+/// The order in which a site ends: who follows another service's changes is gone before that service, so that nobody
+/// calls, and warns of, what has ended on purpose. Storage follows compute, and all follow identity.
+fn in_turn(processes: Vec<Process>) -> [Vec<Process>; 3] {
+    let mut turns = [Vec::new(), Vec::new(), Vec::new()];
+    for process in processes {
+        let turn = match process.service {
+            Some(Service::Identity) => 2,
+            Some(Service::Compute) => 1,
+            Some(Service::Storage | Service::Images) | None => 0,
+        };
+        turns[turn].push(process);
+    }
+    turns
 }
 
 /// Under which names the bus is called.
@@ -128,7 +163,8 @@ fn processes(options: &Options, data: &Data, folder: &Path) -> Result<Vec<Proces
             }
             let secrets = vec![("CIRRO_DATABASE", database(&options.postgres, &options.name, service)?.0)];
             let name = format!("{name}-{n}");
-            processes.push(Process { log: logs.join(format!("{name}.log")), name, words: typed, secrets });
+            let log = logs.join(format!("{name}.log"));
+            processes.push(Process { name, service: Some(service), words: typed, secrets, log });
         }
     }
     let mut typed = words(&["site", "bus", "--watch", "--until-stdin-closes", "--registry", &registry]);
@@ -138,8 +174,8 @@ fn processes(options: &Options, data: &Data, folder: &Path) -> Result<Vec<Proces
     }
     let own = [OsString::from("--credential"), folder.join("bus").into(), "--dir".into(), data.path("bus").into()];
     typed.extend(own);
-    let bus = Process { name: "bus".to_owned(), words: typed, secrets: Vec::new(), log: logs.join("bus.log") };
-    processes.push(bus);
+    let (name, log) = ("bus".to_owned(), logs.join("bus.log"));
+    processes.push(Process { name, service: None, words: typed, secrets: Vec::new(), log });
     Ok(processes)
 }
 

@@ -1,6 +1,6 @@
 //! One process of the site, started again whenever it ends.
 
-use cirro_models::{Error, Result};
+use cirro_models::{Error, Result, Service};
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     ffi::OsString,
@@ -27,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(40);
 pub(super) struct Process {
     /// `compute-1`.
     pub(super) name: String,
+    /// Whose process it is; the bus is no service's.
+    pub(super) service: Option<Service>,
     /// What is typed after `cirro`.
     pub(super) words: Vec<OsString>,
     /// What everybody may not see: variables.
