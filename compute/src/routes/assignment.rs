@@ -1,6 +1,6 @@
 //! `GET /compute/v1/nodeassignment/{node}`: what a node should hold, as a long poll.
 
-use crate::{presence::Presence, records, routes::own_node};
+use crate::{launch::references::Launch, presence::Presence, records, routes::own_node};
 use actix_web::{HttpRequest, HttpResponse, web};
 use cirro_models::{
     Error, Id, Reach, Result,
@@ -197,7 +197,7 @@ fn of_node<M: Table>(c: &mut AnyConnection, filter: &M::Filter) -> Result<Vec<M>
     M::page(c, filter, &Reach::All, None, MANY).map_err(Error::internal)
 }
 
-fn spec(row: Instance, launch: records::Launch) -> InstanceSpec {
+fn spec(row: Instance, launch: Launch) -> InstanceSpec {
     InstanceSpec {
         id: row.id,
         project_id: row.project_id,
