@@ -5,7 +5,8 @@ use crate::{
     load::Client,
     servers::{Etcd, Postgres, free_port},
 };
-use cirro_client::registry::Registry;
+use cirro_client::{Credential, registry::Registry};
+use cirro_models::Result;
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
@@ -50,7 +51,9 @@ impl Many {
     /// Two processes of each service, a bus, PostgreSQL and etcd; all of it answers.
     pub fn start() -> Self {
         let any = || format!("127.0.0.1:{}", free_port());
-        Self::at([any(), any()], |_, _| {})
+        let site = Self::at([any(), any()], |_, _| {});
+        site.login();
+        site
     }
     /// The same, made from a backup, where another one was.
     pub fn put_back(backup: &Path, place: [String; 2]) -> Self {
@@ -60,14 +63,18 @@ impl Many {
             let done = command.arg(folder.join("up")).env("CIRRO_POSTGRES", &postgres.url).output().unwrap();
             assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         });
-        let admin: Value = serde_json::from_slice(&fs::read(site.data("site/first-admin.json")).unwrap()).unwrap();
-        let mut login = command(site.folder.path());
-        login.args(["login", "--url", &site.url, "--user", admin["name"].as_str().unwrap(), "--project"]);
+        site.login();
+        site
+    }
+    /// Logs the first administrator in.
+    fn login(&self) {
+        let admin: Value = serde_json::from_slice(&fs::read(self.data("site/first-admin.json")).unwrap()).unwrap();
+        let mut login = command(self.folder.path());
+        login.args(["login", "--url", &self.url, "--user", admin["name"].as_str().unwrap(), "--project"]);
         login.args([admin["project"].as_str().unwrap(), "--password-stdin", "--ca-file"]);
-        let mut login = login.arg(site.data("site/authority/ca.pem")).stdin(Stdio::piped()).spawn().unwrap();
+        let mut login = login.arg(self.data("site/authority/ca.pem")).stdin(Stdio::piped()).spawn().unwrap();
         login.stdin.take().unwrap().write_all(admin["password"].as_str().unwrap().as_bytes()).unwrap();
         assert!(login.wait().unwrap().success());
-        site
     }
     /// Where people and nodes call.
     pub fn place(&self) -> [String; 2] {
@@ -79,8 +86,14 @@ impl Many {
         let folder = tempfile::Builder::new().prefix("cirro-many-").tempdir_in("/var/tmp").unwrap();
         // the users postgres and www-data pass through
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let (postgres, etcd) = (Postgres::start(folder.path()), Etcd::start(folder.path()));
+        let postgres = Postgres::start(folder.path());
         prepare(folder.path(), &postgres);
+        let mut init = command(folder.path());
+        let site = folder.path().join("up/site");
+        let done = init.args(["site", "init", "--name", "many", "--edge", "127.0.0.1", "--dir"]).arg(&site).output();
+        let done = done.unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        let etcd = Etcd::start(folder.path(), &site.join("registry"));
         let (out, log) = (folder.path().join("up.out"), folder.path().join("up.log"));
         let mut command = command(folder.path());
         command.args([
@@ -142,9 +155,19 @@ impl Many {
         signal(signal_name, pid);
         pid
     }
+    /// The registry's part of a service, as an operator opens it.
+    pub fn registry(&self, service: &str) -> Registry {
+        let credential = Credential::load(&self.data("site/bus")).unwrap();
+        self.registry_as(service, &credential).unwrap()
+    }
+    /// The same, as the holder of another credential.
+    pub fn registry_as(&self, service: &str, credential: &Credential) -> Result<Registry> {
+        let tls = credential.registry_tls(&credential.tls()?);
+        Registry::open(&format!("{}/cirro/many/{service}", self.etcd.url()), Some(tls))
+    }
     /// How many processes of a service are in the registry.
     pub fn registered(&self, service: &str) -> usize {
-        let registry = Registry::open(&format!("{}/cirro/many/{service}", self.etcd.url()), None).unwrap();
+        let registry = self.registry(service);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(registry.members()).map_or(0, |members| members.len())
     }

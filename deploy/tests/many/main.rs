@@ -12,6 +12,7 @@ mod ill;
 mod kit;
 mod load;
 mod nodes;
+mod registry;
 mod relay;
 mod restarts;
 mod servers;

@@ -38,25 +38,27 @@ impl Drop for Postgres {
     }
 }
 
-/// An etcd server.
+/// An etcd server that takes calls only from who has a certificate of its site.
 pub struct Etcd {
     folder: PathBuf,
+    credential: PathBuf,
     ports: [u16; 2],
     process: Child,
 }
 
 impl Etcd {
-    pub fn start(folder: &Path) -> Self {
-        let folder = folder.join("etcd");
+    /// With the registry's credential in its folder.
+    pub fn start(folder: &Path, credential: &Path) -> Self {
+        let (folder, credential) = (folder.join("etcd"), credential.to_owned());
         std::fs::create_dir(&folder).unwrap();
         let ports = [free_port(), free_port()];
-        let process = launch(&folder, ports);
-        let etcd = Self { folder, ports, process };
+        let process = launch(&folder, &credential, ports);
+        let etcd = Self { folder, credential, ports, process };
         etcd.answers();
         etcd
     }
     pub fn url(&self) -> String {
-        format!("etcd://127.0.0.1:{}", self.ports[0])
+        format!("etcds://127.0.0.1:{}", self.ports[0])
     }
     pub fn stop(&mut self) {
         self.process.kill().unwrap();
@@ -64,7 +66,7 @@ impl Etcd {
     }
     /// Starts it again with the data that it had.
     pub fn revive(&mut self) {
-        self.process = launch(&self.folder, self.ports);
+        self.process = launch(&self.folder, &self.credential, self.ports);
         self.answers();
     }
     fn answers(&self) {
@@ -80,8 +82,8 @@ impl Drop for Etcd {
     }
 }
 
-fn launch(folder: &Path, [port, peer]: [u16; 2]) -> Child {
-    let (client, peer) = (format!("http://127.0.0.1:{port}"), format!("http://127.0.0.1:{peer}"));
+fn launch(folder: &Path, credential: &Path, [port, peer]: [u16; 2]) -> Child {
+    let (client, peer) = (format!("https://127.0.0.1:{port}"), format!("http://127.0.0.1:{peer}"));
     let log = File::options().create(true).append(true).open(folder.join("log")).unwrap();
     Command::new("etcd")
         .arg("--data-dir")
@@ -89,6 +91,13 @@ fn launch(folder: &Path, [port, peer]: [u16; 2]) -> Child {
         .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
         .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
         .args(["--initial-cluster", &format!("default={peer}")])
+        .arg("--cert-file")
+        .arg(credential.join("credential.pem"))
+        .arg("--key-file")
+        .arg(credential.join("credential.pem"))
+        .arg("--trusted-ca-file")
+        .arg(credential.join("ca.pem"))
+        .arg("--client-cert-auth")
         // alone as it is, it need not wait a second for others to vote
         .args(["--heartbeat-interval", "20", "--election-timeout", "200", "--logger", "zap", "--log-level", "error"])
         .stdin(Stdio::null())
