@@ -1,7 +1,7 @@
 //! One process of a service that is slow, hangs, or tells nonsense.
 
 use crate::{
-    common::{LIMIT, signal, until},
+    common::{LIMIT, Typed, signal, until},
     deaths::nothing_is_lost,
     kit::Many,
     load::{Load, Outcome},

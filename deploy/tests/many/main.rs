@@ -9,6 +9,7 @@ mod common;
 mod deaths;
 mod guests;
 mod ill;
+mod instances;
 mod kit;
 mod load;
 mod nodes;

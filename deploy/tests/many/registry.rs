@@ -1,6 +1,9 @@
 //! Who gets to the site's registry.
 
-use crate::kit::{Many, SERVICES};
+use crate::{
+    common::Typed,
+    kit::{Many, SERVICES},
+};
 use cirro_identity::authority::Authority;
 use cirro_models::{Name, SiteRole};
 

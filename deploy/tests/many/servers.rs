@@ -3,10 +3,13 @@
 use crate::common::{LIMIT, until};
 use std::{
     fs::File,
-    net::{TcpListener, TcpStream},
+    net::{IpAddr, Ipv4Addr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
+
+/// Where they answer, unless the test has a network of its own.
+pub const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// A PostgreSQL server.
 pub struct Postgres {
@@ -14,27 +17,28 @@ pub struct Postgres {
     pub url: String,
 }
 
-fn script(verb: &str, folder: &Path) -> String {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("postgres");
-    let done = Command::new(script).arg(verb).arg(folder).stdin(Stdio::null()).output().unwrap();
+fn script(verb: &str, folder: &Path, address: Option<IpAddr>) -> String {
+    let mut script = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("postgres"));
+    script.arg(verb).arg(folder).args(address.map(|address| address.to_string()));
+    let done = script.stdin(Stdio::null()).output().unwrap();
     assert!(done.status.success(), "deploy/postgres {verb}: {}", String::from_utf8_lossy(&done.stderr));
     String::from_utf8(done.stdout).unwrap().lines().last().unwrap_or_default().to_owned()
 }
 
 impl Postgres {
-    pub fn start(folder: &Path) -> Self {
+    pub fn start(folder: &Path, address: IpAddr) -> Self {
         let folder = folder.join("postgres");
-        Self { url: script("start", &folder), folder }
+        Self { url: script("start", &folder, Some(address)), folder }
     }
     /// Ends all connections and starts it again.
     pub fn restart(&self) {
-        script("restart", &self.folder);
+        script("restart", &self.folder, None);
     }
 }
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        script("stop", &self.folder);
+        script("stop", &self.folder, None);
     }
 }
 
@@ -42,23 +46,24 @@ impl Drop for Postgres {
 pub struct Etcd {
     folder: PathBuf,
     credential: PathBuf,
+    address: IpAddr,
     ports: [u16; 2],
     process: Child,
 }
 
 impl Etcd {
-    /// With the registry's credential in its folder.
-    pub fn start(folder: &Path, credential: &Path) -> Self {
+    /// At this address, with the registry's credential in its folder.
+    pub fn start(folder: &Path, address: IpAddr, credential: &Path) -> Self {
         let (folder, credential) = (folder.join("etcd"), credential.to_owned());
         std::fs::create_dir(&folder).unwrap();
         let ports = [free_port(), free_port()];
-        let process = launch(&folder, &credential, ports);
-        let etcd = Self { folder, credential, ports, process };
+        let process = launch(&folder, &credential, address, ports);
+        let etcd = Self { folder, credential, address, ports, process };
         etcd.answers();
         etcd
     }
     pub fn url(&self) -> String {
-        format!("etcds://127.0.0.1:{}", self.ports[0])
+        format!("etcds://{}:{}", self.address, self.ports[0])
     }
     pub fn stop(&mut self) {
         self.process.kill().unwrap();
@@ -66,11 +71,11 @@ impl Etcd {
     }
     /// Starts it again with the data that it had.
     pub fn revive(&mut self) {
-        self.process = launch(&self.folder, &self.credential, self.ports);
+        self.process = launch(&self.folder, &self.credential, self.address, self.ports);
         self.answers();
     }
     fn answers(&self) {
-        until(LIMIT, "etcd answers", || TcpStream::connect(("127.0.0.1", self.ports[0])).ok());
+        until(LIMIT, "etcd answers", || TcpStream::connect((self.address, self.ports[0])).ok());
     }
 }
 
@@ -82,8 +87,8 @@ impl Drop for Etcd {
     }
 }
 
-fn launch(folder: &Path, credential: &Path, [port, peer]: [u16; 2]) -> Child {
-    let (client, peer) = (format!("https://127.0.0.1:{port}"), format!("http://127.0.0.1:{peer}"));
+fn launch(folder: &Path, credential: &Path, address: IpAddr, [port, peer]: [u16; 2]) -> Child {
+    let (client, peer) = (format!("https://{address}:{port}"), format!("http://{address}:{peer}"));
     let log = File::options().create(true).append(true).open(folder.join("log")).unwrap();
     Command::new("etcd")
         .arg("--data-dir")

@@ -1,6 +1,7 @@
 //! A site of real processes with its own etcd.
 
 use crate::{
+    common::{cirro, did},
     loud::nothing_is_loud,
     process::{Did, LIMIT, Up, until},
 };
@@ -11,7 +12,7 @@ use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Stdio},
 };
 use tempfile::TempDir;
@@ -20,13 +21,6 @@ use tempfile::TempDir;
 fn free_port() -> u16 {
     let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
     std::iter::repeat_with(|| fastrand::u16(10_000..20_000)).find(free).unwrap()
-}
-
-fn program() -> PathBuf {
-    let own = std::env::current_exe().unwrap();
-    let path = own.parent().and_then(Path::parent).unwrap().join("cirro");
-    assert!(path.exists(), "{} is not there: run `cargo build --workspace` first", path.display());
-    path
 }
 
 pub struct Several {
@@ -97,28 +91,22 @@ impl Several {
         self.allowed.extend(words.iter().map(|&word| word.to_owned()));
     }
     pub fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(program());
-        for name in ["CIRRO_URL", "CIRRO_TOKEN", "CIRRO_PROJECT", "CIRRO_LOG", "CIRRO_REGISTRY", "CIRRO_REQUEST_ID"] {
-            command.env_remove(name);
-        }
-        command.args(words).env("CIRRO_CONFIG", self.home.path().join("config")).stdin(Stdio::null());
+        let mut command = cirro(&self.home.path().join("config"));
+        command.args(words);
         command
     }
     /// `cirro` with these words, until it ends.
     pub fn cirro(&self, words: &[&str]) -> Did {
-        did(self.command(words))
+        did(&mut self.command(words))
     }
     /// The same under this request id.
     pub fn asking(&self, id: &str, words: &[&str]) -> Did {
-        let mut command = self.command(words);
-        command.env("CIRRO_REQUEST_ID", id);
-        did(command)
+        did(self.command(words).env("CIRRO_REQUEST_ID", id))
     }
     /// `cirro site …` about this site.
     pub fn seen(&self, words: &[&str]) -> Did {
         let mut command = self.command(&["site"]);
-        command.args(words).arg("--data").arg(self.data());
-        did(command)
+        did(command.args(words).arg("--data").arg(self.data()))
     }
     /// Puts something into the registry.
     pub fn put(&self, key: &str, value: &[u8]) {
@@ -147,12 +135,6 @@ impl Several {
             enough(&lines).then_some(lines)
         })
     }
-}
-
-fn did(mut command: Command) -> Did {
-    let done = command.output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    Did { code: done.status.code().unwrap_or(-1), out: text(done.stdout), err: text(done.stderr) }
 }
 
 /// A site ends well, and has warned of nothing that its test did not provoke.
