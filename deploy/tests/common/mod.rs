@@ -1,7 +1,10 @@
-//! What tests of whole sites share: waiting, commands, signals.
+//! What tests of whole sites share: waiting, commands, signals, and the registry.
+
+pub mod etcd;
 
 use serde_json::Value;
 use std::{
+    net::TcpListener,
     process::Command,
     time::{Duration, Instant},
 };
@@ -43,4 +46,10 @@ impl Did {
 
 pub fn signal(name: &str, process: u32) {
     assert!(Command::new("kill").args([format!("-{name}"), process.to_string()]).status().unwrap().success());
+}
+
+/// A port that nobody uses now, from where no connection takes its own.
+pub fn free_port() -> u16 {
+    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    std::iter::repeat_with(|| fastrand::u16(10_000..20_000)).find(free).unwrap()
 }

@@ -1,9 +1,9 @@
 //! A site of several processes, with the servers that it stands on, in a folder of its own.
 
 use crate::{
-    common::{Did, LIMIT, signal, until},
+    common::{Did, LIMIT, etcd::Etcd, free_port, signal, until},
     load::Client,
-    servers::{Etcd, Postgres, free_port},
+    postgres::Postgres,
 };
 use cirro_client::registry::Registry;
 use serde_json::Value;

@@ -12,6 +12,6 @@ mod ill;
 mod kit;
 mod load;
 mod nodes;
+mod postgres;
 mod relay;
 mod restarts;
-mod servers;

@@ -1,6 +1,7 @@
 //! A site of real processes with its own etcd.
 
 use crate::{
+    common::{etcd::Etcd, free_port},
     loud::nothing_is_loud,
     process::{Did, LIMIT, Up, until},
 };
@@ -9,18 +10,12 @@ use serde_json::{Value, json};
 use std::{
     fs::{self, File},
     io::{Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpStream},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
 };
 use tempfile::TempDir;
-
-/// Where no connection takes its port from.
-fn free_port() -> u16 {
-    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    std::iter::repeat_with(|| fastrand::u16(10_000..20_000)).find(free).unwrap()
-}
 
 fn program() -> PathBuf {
     let own = std::env::current_exe().unwrap();
@@ -30,9 +25,9 @@ fn program() -> PathBuf {
 }
 
 pub struct Several {
+    // ends before its folder does
+    etcd: Etcd,
     pub home: TempDir,
-    etcd: Child,
-    pub etcd_port: u16,
     pub url: String,
     name: String,
     up: Option<Up>,
@@ -49,21 +44,9 @@ impl Several {
         // nginx's workers pass through to what they write
         let home = tempfile::Builder::new().prefix("cirro-seen-").tempdir_in("/var/tmp").unwrap();
         fs::set_permissions(home.path(), fs::Permissions::from_mode(0o711)).unwrap();
-        let (etcd_port, peer) = (free_port(), free_port());
-        let (client, peer) = (format!("http://127.0.0.1:{etcd_port}"), format!("http://127.0.0.1:{peer}"));
-        let etcd = Command::new("etcd")
-            .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
-            .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
-            .args(["--initial-cluster", &format!("default={peer}"), "--data-dir"])
-            .arg(home.path().join("etcd"))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("etcd is started: install it with `deploy/packages bus`");
+        let etcd = Etcd::start(home.path());
         let name = format!("seen-{}", fastrand::u32(..));
-        let mut site = Self { home, etcd, etcd_port, url: String::new(), name, up: None, allowed: Vec::new() };
-        let answers = || TcpStream::connect(("127.0.0.1", etcd_port)).ok().map(drop);
-        until(LIMIT, "etcd answers", answers);
+        let mut site = Self { home, etcd, url: String::new(), name, up: None, allowed: Vec::new() };
         site.up(workers, env);
         site
     }
@@ -74,7 +57,7 @@ impl Several {
         let listen = format!("127.0.0.1:{}", free_port());
         let (out, log) = (self.home.path().join("up.out"), self.home.path().join("up.log"));
         let mut command = self.command(&["site", "up", "--name", &self.name, "--workers", workers, "--data"]);
-        command.arg(self.data()).args(["--etcd", &format!("etcd://127.0.0.1:{}", self.etcd_port)]);
+        command.arg(self.data()).args(["--etcd", &self.etcd.url()]);
         command.args(["--listen", &listen, "--nodes-listen", &format!("127.0.0.1:{}", free_port())]);
         command.env("CIRRO_POSTGRES", postgres).envs(env.iter().copied());
         command.stdout(File::create(&out).unwrap()).stderr(File::create(&log).unwrap());
@@ -123,7 +106,7 @@ impl Several {
     /// Puts something into the registry.
     pub fn put(&self, key: &str, value: &[u8]) {
         let body = json!({"key": encode_block(key.as_bytes()), "value": encode_block(value)}).to_string();
-        let mut etcd = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], self.etcd_port))).unwrap();
+        let mut etcd = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], self.etcd.port()))).unwrap();
         let head = format!("POST /v3/kv/put HTTP/1.0\r\nhost: etcd\r\ncontent-length: {}\r\n\r\n", body.len());
         etcd.write_all((head + &body).as_bytes()).unwrap();
         let mut answer = String::new();
@@ -159,9 +142,6 @@ fn did(mut command: Command) -> Did {
 impl Drop for Several {
     fn drop(&mut self) {
         let ended = self.up.take().map(|mut up| up.terminate());
-        // it may have ended already
-        let _ = self.etcd.kill();
-        let _ = self.etcd.wait();
         if !std::thread::panicking() {
             assert!(ended.is_some_and(|status| status.success()));
             let data = self.data();

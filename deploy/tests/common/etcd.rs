@@ -1,42 +1,12 @@
-//! The servers that a site of several processes stands on, each its own for a test.
+//! The registry of a site, its own for a test.
 
-use crate::common::{LIMIT, until};
+use super::{LIMIT, free_port, until};
 use std::{
     fs::File,
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
-
-/// A PostgreSQL server.
-pub struct Postgres {
-    folder: PathBuf,
-    pub url: String,
-}
-
-fn script(verb: &str, folder: &Path) -> String {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("postgres");
-    let done = Command::new(script).arg(verb).arg(folder).stdin(Stdio::null()).output().unwrap();
-    assert!(done.status.success(), "deploy/postgres {verb}: {}", String::from_utf8_lossy(&done.stderr));
-    String::from_utf8(done.stdout).unwrap().lines().last().unwrap_or_default().to_owned()
-}
-
-impl Postgres {
-    pub fn start(folder: &Path) -> Self {
-        let folder = folder.join("postgres");
-        Self { url: script("start", &folder), folder }
-    }
-    /// Ends all connections and starts it again.
-    pub fn restart(&self) {
-        script("restart", &self.folder);
-    }
-}
-
-impl Drop for Postgres {
-    fn drop(&mut self) {
-        script("stop", &self.folder);
-    }
-}
 
 /// An etcd server.
 pub struct Etcd {
@@ -46,6 +16,7 @@ pub struct Etcd {
 }
 
 impl Etcd {
+    /// One with its data in a folder within this one.
     pub fn start(folder: &Path) -> Self {
         let folder = folder.join("etcd");
         std::fs::create_dir(&folder).unwrap();
@@ -56,7 +27,11 @@ impl Etcd {
         etcd
     }
     pub fn url(&self) -> String {
-        format!("etcd://127.0.0.1:{}", self.ports[0])
+        format!("etcd://127.0.0.1:{}", self.port())
+    }
+    /// Where its clients call.
+    pub fn port(&self) -> u16 {
+        self.ports[0]
     }
     pub fn stop(&mut self) {
         self.process.kill().unwrap();
@@ -68,7 +43,7 @@ impl Etcd {
         self.answers();
     }
     fn answers(&self) {
-        until(LIMIT, "etcd answers", || TcpStream::connect(("127.0.0.1", self.ports[0])).ok());
+        until(LIMIT, "etcd answers", || TcpStream::connect(("127.0.0.1", self.port())).ok());
     }
 }
 
@@ -96,9 +71,4 @@ fn launch(folder: &Path, [port, peer]: [u16; 2]) -> Child {
         .stderr(log)
         .spawn()
         .expect("etcd starts: install it with `./deploy/packages test`")
-}
-
-/// A port that nobody uses now.
-pub fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
