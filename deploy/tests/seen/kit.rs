@@ -124,11 +124,13 @@ impl Several {
     }
     /// The lines of the logs that belong to a request, once enough of them are there: files are written with a delay.
     pub fn story(&self, id: &str, enough: impl Fn(&[Value]) -> bool) -> Vec<Value> {
-        until(LIMIT, "the story of a request", || {
+        let told = || -> Vec<Value> {
             let told = self.seen(&["logs", "--request", id, "-o", "json"]).text();
-            let lines: Vec<Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-            enough(&lines).then_some(lines)
-        })
+            told.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        };
+        until(LIMIT, "the story of a request", || enough(&told()).then_some(()));
+        // a line that came while the files were read may stand behind what is newer
+        told()
     }
 }
 
