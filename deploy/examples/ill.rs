@@ -10,10 +10,10 @@ mod common;
 mod kit;
 #[path = "../tests/many/load.rs"]
 mod load;
+#[path = "../tests/many/postgres.rs"]
+mod postgres;
 #[path = "../tests/many/relay.rs"]
 mod relay;
-#[path = "../tests/many/servers.rs"]
-mod servers;
 
 use common::{LIMIT, signal, until};
 use kit::{Many, SERVICES};

@@ -65,8 +65,8 @@ pub async fn run(options: Options, ready: impl FnOnce(&str)) -> Result<()> {
     let tls = credential.tls()?;
     let mut follower = Follower::begin(&options.registry, &credential.registry_tls(&tls))?;
     let mut inner = Applied { nginx, text: String::new(), files: files(&options.credential).await, last: None };
-    // the first answer of the registry is worth a moment; an empty site is a site, too
-    let _ = tokio::time::timeout(LOOK, follower.changed()).await;
+    // the first answers of the registry are worth a moment; a site that lacks a service is a site, too
+    let _ = tokio::time::timeout(LOOK, follower.complete()).await;
     tokio::time::sleep(GATHER).await;
     inner.apply(bus.text(&follower.members().await)).await?;
     tracing::info!(address = %options.listen, "the bus answers");
@@ -149,6 +149,13 @@ impl Follower {
         if self.changes.recv().await.is_none() {
             // nobody follows any more, which can't happen before this ends
             std::future::pending::<()>().await;
+        }
+    }
+    /// Waits until there is a process of each service. Each is followed by itself: the first answer says nothing of the
+    /// other services, and who brings nginx up to date only once would leave them out.
+    async fn complete(&mut self) {
+        while self.services.iter().any(|(_, endpoints)| endpoints.now().is_empty()) {
+            self.changed().await;
         }
     }
     /// The addresses of all, in an order that does not depend on who came first.

@@ -1,9 +1,12 @@
-//! What tests of whole sites share: waiting, commands, signals.
+//! What tests of whole sites share: waiting, commands, signals, and the registry.
+
+pub mod etcd;
 
 use serde_json::Value;
 use std::{
     fs,
     io::Write,
+    net::{IpAddr, Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     time::{Duration, Instant},
@@ -116,4 +119,13 @@ pub fn tell_logs(folder: &Path) {
         }
         eprintln!("{}:\n{}", log.file_name().display(), loud.join("\n"));
     }
+}
+
+/// Where servers answer, unless the test has a network of its own.
+pub const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// A port that nobody uses now, from where no connection takes its own.
+pub fn free_port() -> u16 {
+    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    std::iter::repeat_with(|| fastrand::u16(10_000..20_000)).find(free).unwrap()
 }

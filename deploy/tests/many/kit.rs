@@ -1,9 +1,9 @@
 //! A site of several processes, with the servers that it stands on, in a folder of its own.
 
 use crate::{
-    common::{Did, LIMIT, Typed, cirro, did, log_in, signal, tell_logs, until},
+    common::{Did, LIMIT, LOOPBACK, Typed, cirro, did, etcd::Etcd, free_port, log_in, signal, tell_logs, until},
     load::Client,
-    servers::{Etcd, LOOPBACK, Postgres, free_port},
+    postgres::Postgres,
 };
 use cirro_client::{Credential, registry::Registry};
 use cirro_models::Result;
@@ -79,7 +79,7 @@ impl Many {
         let mut init = cirro(&folder.path().join(PROFILE));
         let site = folder.path().join("up/site");
         did(init.args(["site", "init", "--name", "many", "--edge", "127.0.0.1", "--dir"]).arg(&site)).text();
-        let etcd = Etcd::start(folder.path(), LOOPBACK, &site.join("registry"));
+        let etcd = Etcd::secure(folder.path(), LOOPBACK, &site.join("registry"));
         let (out, log) = (folder.path().join("up.out"), folder.path().join("up.log"));
         let mut command = cirro(&folder.path().join(PROFILE));
         command.args([

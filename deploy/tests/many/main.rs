@@ -13,7 +13,7 @@ mod instances;
 mod kit;
 mod load;
 mod nodes;
+mod postgres;
 mod registry;
 mod relay;
 mod restarts;
-mod servers;

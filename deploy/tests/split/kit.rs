@@ -1,10 +1,10 @@
 //! A site on machines of its own: what it stands on and the bus on one, identity on another, compute on two more.
 
 use crate::{
-    common::{Did, LIMIT, Typed, cirro, did, log_in, tell_logs, until, within},
+    common::{Did, LIMIT, Typed, cirro, did, etcd::Etcd, log_in, tell_logs, until, within},
     load::{Client, Load},
     network::{Machine, Network},
-    servers::{Etcd, Postgres},
+    postgres::Postgres,
 };
 use std::{
     fs::{self, File},
@@ -60,7 +60,7 @@ impl Split {
         did(init.arg(own.join("site"))).text();
         let registry = own.join("site/registry");
         let (postgres, etcd) =
-            ground.inside(|| (Postgres::start(own, ground.address), Etcd::start(own, ground.address, &registry)));
+            ground.inside(|| (Postgres::start(own, ground.address), Etcd::secure(own, ground.address, &registry)));
         let mut site = Self { processes: Vec::new(), postgres, etcd, network, folder };
         for (name, service, machine, port) in PROCESSES {
             site.serve(name, service, machine, port);

@@ -16,5 +16,5 @@ mod network;
 mod node;
 #[path = "../many/nodes.rs"]
 mod nodes;
-#[path = "../many/servers.rs"]
-mod servers;
+#[path = "../many/postgres.rs"]
+mod postgres;
