@@ -34,7 +34,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "postgres://…|sqlite:FILE", env = "CIRRO_DATABASE", hide_env_values = true)]
     database: String,
     /// Where the site's processes find each other
-    #[arg(long, value_name = "etcd://HOST:PORT/PREFIX", env = "CIRRO_REGISTRY")]
+    #[arg(long, value_name = "etcd(s)://HOST:PORT/PREFIX", env = "CIRRO_REGISTRY")]
     registry: String,
     /// Where it answers; port 0 takes a free one
     #[arg(long, value_name = "ADDR:PORT")]

@@ -56,7 +56,7 @@ impl Bench {
     fn start() -> Self {
         let (libvirt, guest) = (needed("CIRRO_TEST_LIBVIRT"), needed("CIRRO_TEST_GUEST"));
         assert!(Path::new(&guest).exists(), "there is no {guest}: run deploy/guest/build");
-        kit::program("cirro-node-agent");
+        common::program("cirro-node-agent");
         assert!(virsh(&["version"]).contains("QEMU"), "{libvirt} does not answer: run deploy/libvirt start");
         let mut bench = Self { site: Site::prepared(&[]), domains: Domains::default() };
         // agents and sites are killed here, and databases put back to an earlier day

@@ -10,6 +10,8 @@ pub enum SiteRole {
     Service(Service),
     /// The service bus: it passes requests on, and its word on where they come from is believed.
     Bus,
+    /// The registry's servers: they are called, and call nobody.
+    Registry,
     /// The agent of this node.
     Node(Id<Node>),
 }
@@ -25,6 +27,7 @@ impl SiteRole {
         let (kind, name) = role.split_once('/')?;
         let role = match kind {
             "service" if name == "bus" => Self::Bus,
+            "service" if name == "registry" => Self::Registry,
             "service" => Self::Service(Service::ALL.into_iter().find(|service| service.name() == name)?),
             "node" => Self::Node(name.parse().ok()?),
             _ => return None,
@@ -33,11 +36,13 @@ impl SiteRole {
     }
     /// The DNS name of it that nginx can check, which looks at no URI; nodes have none.
     pub fn dns(self) -> Option<String> {
-        match self {
-            Self::Service(service) => Some(format!("{}.cirro.internal", service.name())),
-            Self::Bus => Some("bus.cirro.internal".to_owned()),
-            Self::Node(_) => None,
-        }
+        let name = match self {
+            Self::Service(service) => service.name(),
+            Self::Bus => "bus",
+            Self::Registry => "registry",
+            Self::Node(_) => return None,
+        };
+        Some(format!("{name}.cirro.internal"))
     }
 }
 
@@ -46,6 +51,7 @@ impl fmt::Display for SiteRole {
         match self {
             Self::Service(service) => write!(f, "service/{}", service.name()),
             Self::Bus => f.write_str("service/bus"),
+            Self::Registry => f.write_str("service/registry"),
             Self::Node(id) => write!(f, "node/{id}"),
         }
     }
@@ -58,7 +64,8 @@ mod tests {
     #[test]
     fn a_role_is_read_as_it_was_written_and_nothing_else_is_one() {
         let site = Name::parse("lab").unwrap();
-        for role in [SiteRole::Service(Service::Compute), SiteRole::Bus, SiteRole::Node(Id::new())] {
+        for role in [SiteRole::Service(Service::Compute), SiteRole::Bus, SiteRole::Registry, SiteRole::Node(Id::new())]
+        {
             assert_eq!(SiteRole::read(&role.uri(&site)), Some((site.clone(), role)));
         }
         for none in [

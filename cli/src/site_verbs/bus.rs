@@ -11,7 +11,7 @@ pub(crate) struct BusArgs {
     #[arg(long)]
     watch: bool,
     /// Where the site's processes find each other
-    #[arg(long, value_name = "etcd://HOST:PORT/PREFIX", env = "CIRRO_REGISTRY")]
+    #[arg(long, value_name = "etcd(s)://HOST:PORT/PREFIX", env = "CIRRO_REGISTRY")]
     registry: String,
     /// Where people and scripts call
     #[arg(long, value_name = "ADDR:PORT")]

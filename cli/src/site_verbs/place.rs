@@ -12,7 +12,7 @@ pub(crate) struct PlaceArgs {
     #[arg(long, value_name = "DIR", required_unless_present = "registry")]
     data: Option<PathBuf>,
     /// Where the site's processes find each other
-    #[arg(long, value_name = "etcd://HOST:PORT/PREFIX", env = "CIRRO_REGISTRY", conflicts_with = "data")]
+    #[arg(long, value_name = "etcd(s)://HOST:PORT/PREFIX", env = "CIRRO_REGISTRY", conflicts_with = "data")]
     registry: Option<String>,
 }
 

@@ -5,16 +5,20 @@ use cirro_client::registry::Found;
 use cirro_models::Service;
 use clap::Args;
 use serde_json::{Value, json};
+use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 pub(crate) struct RegistryArgs {
     #[command(flatten)]
     place: PlaceArgs,
+    /// The folder of a credential of the site, for a registry over TLS
+    #[arg(long, value_name = "DIR")]
+    credential: Option<PathBuf>,
 }
 
 impl RegistryArgs {
     pub(crate) async fn run(self, global: &Global) -> Result<(), Failure> {
-        let registered = self.place.whole(None, None).await?.registered().await?;
+        let registered = self.place.whole(self.credential, None).await?.registered().await?;
         if global.output() == out::Format::Json {
             return out::json(&json!({ "items": registered.iter().map(item).collect::<Vec<_>>() }));
         }

@@ -26,7 +26,7 @@ pub(crate) struct UpArgs {
     #[arg(long, value_name = "postgres://…", env = "CIRRO_POSTGRES", hide_env_values = true)]
     postgres: String,
     /// The servers of etcd
-    #[arg(long, value_name = "etcd://HOST:PORT", env = "CIRRO_ETCD")]
+    #[arg(long, value_name = "etcd(s)://HOST:PORT", env = "CIRRO_ETCD")]
     etcd: String,
     /// Where people and scripts call
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:7443")]

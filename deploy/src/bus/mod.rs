@@ -12,9 +12,10 @@ use crate::{
         nginx::Nginx,
     },
     http::wait_for_the_end,
+    serve::renewal,
 };
 use cirro_client::{
-    Credential, Endpoints, Place,
+    Credential, Endpoints, Place, Tls,
     credential::{CA_FILE, CREDENTIAL_FILE},
 };
 use cirro_models::{Error, Result, Service, SiteRole};
@@ -59,11 +60,13 @@ pub struct Options {
 /// One sentence that says what to do, for whatever keeps it from starting.
 pub async fn run(options: Options, ready: impl FnOnce(&str)) -> Result<()> {
     let nginx = Nginx::prepare(&options.folder)?;
+    let credential = credential(&options)?;
     let bus = bus(&options, nginx.folder())?;
-    let mut follower = Follower::begin(&options.registry)?;
+    let tls = credential.tls()?;
+    let mut follower = Follower::begin(&options.registry, &credential.registry_tls(&tls))?;
     let mut inner = Applied { nginx, text: String::new(), files: files(&options.credential).await, last: None };
-    // the first answer of the registry is worth a moment; an empty site is a site, too
-    let _ = tokio::time::timeout(LOOK, follower.changed()).await;
+    // the first answers of the registry are worth a moment; a site that lacks a service is a site, too
+    let _ = tokio::time::timeout(LOOK, follower.complete()).await;
     tokio::time::sleep(GATHER).await;
     inner.apply(bus.text(&follower.members().await)).await?;
     tracing::info!(address = %options.listen, "the bus answers");
@@ -71,6 +74,9 @@ pub async fn run(options: Options, ready: impl FnOnce(&str)) -> Result<()> {
     if !options.watch {
         return Ok(());
     }
+    // nginx takes the fresh one when the file has changed
+    let identity = format!("{}/{}", options.registry.trim_end_matches('/'), Service::Identity.name());
+    tokio::spawn(renewal::asking(&identity, &options.credential, &credential, &tls, |_| Ok(()))?.run());
     let mut look = tokio::time::interval(LOOK);
     let mut end = Box::pin(wait_for_the_end(options.until_stdin_closes));
     loop {
@@ -87,7 +93,7 @@ pub async fn run(options: Options, ready: impl FnOnce(&str)) -> Result<()> {
     inner.nginx.stop().await
 }
 
-fn bus(options: &Options, folder: &Path) -> Result<Bus> {
+fn credential(options: &Options) -> Result<Credential> {
     let credential = Credential::load(&options.credential)?;
     if credential.role() != SiteRole::Bus {
         return Err(Error::invalid(
@@ -95,6 +101,10 @@ fn bus(options: &Options, folder: &Path) -> Result<Bus> {
             format!("it is that of {}: give the bus's folder", credential.role()),
         ));
     }
+    Ok(credential)
+}
+
+fn bus(options: &Options, folder: &Path) -> Result<Bus> {
     let at = options.credential.canonicalize().map_err(Error::internal)?;
     let file = |name: &str| Word::path(&at.join(name));
     let root = rustix::process::geteuid().is_root();
@@ -116,11 +126,11 @@ struct Follower {
 }
 
 impl Follower {
-    fn begin(registry: &str) -> Result<Self> {
+    fn begin(registry: &str, tls: &Tls) -> Result<Self> {
         let (sender, changes) = mpsc::channel(1);
         let follow = |service: Service| -> Result<(Service, Endpoints)> {
             let place = format!("{}/{}", registry.trim_end_matches('/'), service.name()).parse::<Place>()?;
-            let endpoints = Endpoints::at(&place, true, None)?;
+            let endpoints = Endpoints::at(&place, true, Some(tls.clone()))?;
             let (mut following, sender) = (endpoints.clone(), sender.clone());
             tokio::spawn(async move {
                 while following.changed().await.is_some() {
@@ -139,6 +149,13 @@ impl Follower {
         if self.changes.recv().await.is_none() {
             // nobody follows any more, which can't happen before this ends
             std::future::pending::<()>().await;
+        }
+    }
+    /// Waits until there is a process of each service. Each is followed by itself: the first answer says nothing of the
+    /// other services, and who brings nginx up to date only once would leave them out.
+    async fn complete(&mut self) {
+        while self.services.iter().any(|(_, endpoints)| endpoints.now().is_empty()) {
+            self.changed().await;
         }
     }
     /// The addresses of all, in an order that does not depend on who came first.

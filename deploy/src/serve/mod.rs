@@ -4,7 +4,7 @@
 
 mod health;
 mod options;
-mod renewal;
+pub(crate) mod renewal;
 mod service;
 pub mod status;
 
@@ -61,7 +61,8 @@ pub async fn run(options: Options, ready: impl FnOnce(&str)) -> Result<()> {
     let registered = {
         let check = health::check(&address, &credential, &tls, verifier.clone())?;
         let entry = registry::Entry { address: address.clone(), version: env!("CARGO_PKG_VERSION").to_owned() };
-        let registry = registry::Registry::open(&options.registry_of(options.service), None)?;
+        let registry =
+            registry::Registry::open(&options.registry_of(options.service), Some(credential.registry_tls(&tls)))?;
         registry.register(&id(&address), &entry, registry::RegistryParams::default(), check)?
     };
     tracing::info!(service = options.service.name(), address, "the process serves");
@@ -93,8 +94,9 @@ fn others(options: &Options, credential: &Credential, tls: &Tls) -> Result<Arc<H
     let others = Service::ALL.into_iter().filter(|other| *other != options.service);
     let place = |service| Ok((service, options.registry_of(service).parse::<Place>()?));
     let places = others.map(place).collect::<Result<Vec<_>>>()?;
-    let (tls, site) = (Some(tls.clone()), Some(credential.site().to_string()));
-    Http::each_at(&places, &Reach { tls, site, registry_tls: None, params: Params::default() }).map(Arc::new)
+    let (registry_tls, site) = (Some(credential.registry_tls(tls)), Some(credential.site().to_string()));
+    let reach = Reach { tls: Some(tls.clone()), site, registry_tls, params: Params::default() };
+    Http::each_at(&places, &reach).map(Arc::new)
 }
 
 /// The name in the registry of the process at this address: the same when it is started again.

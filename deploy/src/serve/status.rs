@@ -101,7 +101,7 @@ async fn answer(request: HttpRequest, teller: Data<Teller>) -> HttpResponse {
     match Peer::of(&request).map(|peer| peer.role) {
         Some(SiteRole::Service(_) | SiteRole::Bus) => HttpResponse::Ok().json(teller.status().await),
         // nodes are not trusted with how the site is
-        Some(SiteRole::Node(_)) | None => nothing_here(&request),
+        Some(SiteRole::Node(_) | SiteRole::Registry) | None => nothing_here(&request),
     }
 }
 

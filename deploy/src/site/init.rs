@@ -32,7 +32,7 @@ pub struct Made {
     pub credentials: Vec<PathBuf>,
 }
 
-/// Makes the site's authority in `folder`, a credential for each service and the bus, a certificate for those who call the
+/// Makes the site's authority in `folder`, a credential for each service, the bus and the registry, a certificate for those who call the
 /// bus by one of the names in `edge`, the first administrator's login, and a token for whoever scrapes metrics.
 /// What is there and good stays, so it can be repeated. Blocks.
 ///
@@ -55,7 +55,7 @@ pub fn init(folder: &Path, site: &Name, edge: &[String]) -> Result<Made> {
     }
     let roles = Service::ALL.into_iter().map(|service| (service.name(), SiteRole::Service(service)));
     let mut credentials = Vec::new();
-    for (name, role) in roles.chain([("bus", SiteRole::Bus)]) {
+    for (name, role) in roles.chain([("bus", SiteRole::Bus), ("registry", SiteRole::Registry)]) {
         let own = folder.join(name);
         if !is_good(&own, &authority)? {
             authority.credential(role)?.save(&own)?;

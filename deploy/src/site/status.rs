@@ -56,11 +56,16 @@ impl Whole {
             .map_err(|error| Error::unavailable(format!("{} can't be written ({error})", file.display())))
     }
     /// Everything that stands in the registry, service by service.
+    ///
+    /// # Errors
+    /// The registry does not answer; or the credential can't be used, which only a registry over TLS needs.
     pub async fn registered(&self) -> Result<Vec<(Service, Found)>> {
+        // one in the clear is shown also to who has no credential
+        let tls = if self.registry.starts_with("etcds:") { Some(self.registry_tls().await?) } else { None };
         let mut all = Vec::new();
         for service in Service::ALL {
             let url = format!("{}/{}", self.registry.trim_end_matches('/'), service.name());
-            let found = Registry::open(&url, None)?.everything().await?;
+            let found = Registry::open(&url, tls.clone())?.everything().await?;
             all.extend(found.into_iter().map(|found| (service, found)));
         }
         Ok(all)
@@ -70,9 +75,7 @@ impl Whole {
     /// # Errors
     /// The credential can't be used; what does not answer is no error but part of what is told.
     pub async fn status(&self) -> Result<SiteStatus> {
-        let folder = self.credential.clone();
-        let credential =
-            tokio::task::spawn_blocking(move || Credential::load(&folder)).await.map_err(Error::internal)??;
+        let credential = self.credential().await?;
         let tls = credential.tls()?;
         let (registry, found) = match self.registered().await {
             Ok(found) => (Part::well(&self.registry), found),
@@ -87,6 +90,14 @@ impl Whole {
             None => None,
         };
         Ok(SiteStatus { missing: missing.collect(), processes, registry, bus })
+    }
+    async fn credential(&self) -> Result<Credential> {
+        let folder = self.credential.clone();
+        tokio::task::spawn_blocking(move || Credential::load(&folder)).await.map_err(Error::internal)?
+    }
+    async fn registry_tls(&self) -> Result<Tls> {
+        let credential = self.credential().await?;
+        Ok(credential.registry_tls(&credential.tls()?))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Processes that die without a word.
 
 use crate::{
+    common::Typed,
     kit::{Many, SERVICES},
     load::{Kind, Load, Outcome},
 };

@@ -2,41 +2,22 @@
 //! and put back finds them all.
 
 use crate::{
-    common::{LIMIT, until},
+    common::{LIMIT, Typed, until},
+    instances::{create, image, running},
     kit::{Many, SERVICES},
     nodes::Machines,
 };
 use serde_json::Value;
 use std::path::Path;
 
-/// The image that they start from: simulated machines start it as well as any.
-fn image(site: &Many) {
-    let file = site.folder.path().join("small.qcow2");
-    let made =
-        std::process::Command::new("qemu-img").args(["create", "-q", "-f", "qcow2"]).arg(&file).arg("64M").status();
-    assert!(made.unwrap().success());
-    site.cirro(&["image", "create", "--name", "small", "--file", file.to_str().unwrap(), "--wait"]).text();
-}
-
-fn create(site: &Many, name: &str) {
-    site.cirro(&["instance", "create", "--name", name, "--image", "small", "--flavor", "tiny"]).text();
-}
-
-/// Waits until so many instances run, and tells them.
-fn running(site: &Many, count: usize) -> Vec<Value> {
-    until(LIMIT, &format!("{count} instances run"), || {
-        let listed = site.listed(&["instance", "list"]);
-        let running = listed.iter().filter(|instance| instance["status"] == "running").count();
-        (listed.len() == count && running == count).then_some(listed)
-    })
-}
+const NAMES: [&str; 2] = ["machine-1", "machine-2"];
 
 #[test]
 fn instances_are_created_while_processes_are_killed_and_each_is_one_guest() {
     let site = Many::start();
     let folder = tempfile::tempdir().unwrap();
-    let machines = Machines::join(&site, 2, folder.path());
-    image(&site);
+    let machines = Machines::join(&site, &site.nodes, &NAMES, folder.path());
+    image(&site, folder.path());
     let mut count = 0;
     for n in [1, 2] {
         for service in SERVICES {
@@ -59,8 +40,8 @@ fn a_site_that_was_lost_is_put_back_elsewhere_and_finds_every_guest() {
     let (folder, kept) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let backup = kept.path().join("site.backup");
     let site = Many::start();
-    let machines = Machines::join(&site, 2, folder.path());
-    image(&site);
+    let machines = Machines::join(&site, &site.nodes, &NAMES, folder.path());
+    image(&site, folder.path());
     ["one", "two", "three", "four"].iter().for_each(|name| create(&site, name));
     let before = running(&site, 4);
     let (data, to) = (site.data(""), backup.to_str().unwrap());

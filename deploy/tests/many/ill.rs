@@ -1,27 +1,17 @@
 //! One process of a service that is slow, hangs, or tells nonsense.
 
 use crate::{
-    common::{LIMIT, signal, until},
+    common::{LIMIT, Typed, signal, until},
     deaths::nothing_is_lost,
     kit::Many,
-    load::{Kind, Load, Outcome},
+    load::{Load, Outcome},
     relay::{Ill, Relay},
 };
-use std::time::Duration;
-
-/// The time that 99 of 100 calls to other services than compute stayed below.
-fn p99_of_others(outcomes: &[Outcome]) -> Duration {
-    let others = outcomes.iter().filter(|outcome| matches!(outcome.kind, Kind::Users | Kind::Volumes | Kind::Images));
-    let mut took: Vec<Duration> = others.map(|outcome| outcome.took).collect();
-    took.sort_unstable();
-    took[took.len() * 99 / 100]
-}
 
 #[test]
 fn a_way_to_one_process_is_slow_hangs_or_tells_nonsense_and_no_call_fails() {
     let site = Many::start();
-    let registry = format!("{}/cirro/many/compute", site.etcd.url());
-    let relay = Relay::start(&registry, &site.address("compute-1"));
+    let relay = Relay::start(&site.registry("compute"), &site.address("compute-1"));
     site.until_registered("compute", 3);
     let access = site.data("bus/access.log");
     let calls = || std::fs::read_to_string(&access).unwrap_or_default().lines().count();
@@ -32,7 +22,6 @@ fn a_way_to_one_process_is_slow_hangs_or_tells_nonsense_and_no_call_fails() {
         until(LIMIT, "hundreds of calls are made", || (calls() > before + 400).then_some(()));
         let what = format!("one of three ways to compute {ill:?}");
         let outcomes = load.stop(&what);
-        println!("{what}: 99 of 100 calls of other services took less than {:?}", p99_of_others(&outcomes));
         nothing_is_lost(&site, &outcomes);
         assert!(outcomes.iter().filter(|outcome| outcome.kind.repeatable()).all(Outcome::is_good));
     }

@@ -1,19 +1,19 @@
 //! A site of several processes, with the servers that it stands on, in a folder of its own.
 
 use crate::{
-    common::{Did, LIMIT, signal, until},
+    common::{Did, LIMIT, LOOPBACK, Typed, cirro, did, etcd::Etcd, free_port, log_in, signal, tell_logs, until},
     load::Client,
-    servers::{Etcd, Postgres, free_port},
+    postgres::Postgres,
 };
-use cirro_client::registry::Registry;
+use cirro_client::{Credential, registry::Registry};
+use cirro_models::Result;
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    io::Write,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::Child,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tempfile::TempDir;
@@ -36,38 +36,33 @@ pub struct Many {
 /// What a process logs when it has begun to serve.
 const SERVES: &str = "the process serves";
 
+/// The folder of the administrator's profile.
+const PROFILE: &str = "config";
+
 /// The services, with two processes of each.
 pub const SERVICES: [&str; 4] = ["identity", "compute", "storage", "images"];
-
-fn program() -> PathBuf {
-    let own = std::env::current_exe().unwrap();
-    let path = own.parent().and_then(Path::parent).unwrap().join("cirro");
-    assert!(path.exists(), "{} is not there: run `cargo build --workspace` first", path.display());
-    path
-}
 
 impl Many {
     /// Two processes of each service, a bus, PostgreSQL and etcd; all of it answers.
     pub fn start() -> Self {
         let any = || format!("127.0.0.1:{}", free_port());
-        Self::at([any(), any()], |_, _| {})
+        let site = Self::at([any(), any()], |_, _| {});
+        site.login();
+        site
     }
     /// The same, made from a backup, where another one was.
     pub fn put_back(backup: &Path, place: [String; 2]) -> Self {
         let site = Self::at(place, |folder, postgres| {
-            let mut command = command(folder);
+            let mut command = cirro(&folder.join(PROFILE));
             command.args(["site", "restore", "--name", "many", "--from"]).arg(backup).arg("--data");
-            let done = command.arg(folder.join("up")).env("CIRRO_POSTGRES", &postgres.url).output().unwrap();
-            assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+            did(command.arg(folder.join("up")).env("CIRRO_POSTGRES", &postgres.url)).text();
         });
-        let admin: Value = serde_json::from_slice(&fs::read(site.data("site/first-admin.json")).unwrap()).unwrap();
-        let mut login = command(site.folder.path());
-        login.args(["login", "--url", &site.url, "--user", admin["name"].as_str().unwrap(), "--project"]);
-        login.args([admin["project"].as_str().unwrap(), "--password-stdin", "--ca-file"]);
-        let mut login = login.arg(site.data("site/authority/ca.pem")).stdin(Stdio::piped()).spawn().unwrap();
-        login.stdin.take().unwrap().write_all(admin["password"].as_str().unwrap().as_bytes()).unwrap();
-        assert!(login.wait().unwrap().success());
+        site.login();
         site
+    }
+    /// Logs the first administrator in.
+    fn login(&self) {
+        log_in(&self.profile(), &self.url, &self.data("site")).text();
     }
     /// Where people and nodes call.
     pub fn place(&self) -> [String; 2] {
@@ -79,10 +74,14 @@ impl Many {
         let folder = tempfile::Builder::new().prefix("cirro-many-").tempdir_in("/var/tmp").unwrap();
         // the users postgres and www-data pass through
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let (postgres, etcd) = (Postgres::start(folder.path()), Etcd::start(folder.path()));
+        let postgres = Postgres::start(folder.path(), LOOPBACK);
         prepare(folder.path(), &postgres);
+        let mut init = cirro(&folder.path().join(PROFILE));
+        let site = folder.path().join("up/site");
+        did(init.args(["site", "init", "--name", "many", "--edge", "127.0.0.1", "--dir"]).arg(&site)).text();
+        let etcd = Etcd::secure(folder.path(), LOOPBACK, &site.join("registry"));
         let (out, log) = (folder.path().join("up.out"), folder.path().join("up.log"));
-        let mut command = command(folder.path());
+        let mut command = cirro(&folder.path().join(PROFILE));
         command.args([
             "site",
             "up",
@@ -104,21 +103,19 @@ impl Many {
         let [url, nodes] = [listen, nodes].map(|address| format!("https://{address}"));
         Self { up, etcd, postgres, url, nodes, folder, _turn: turn }
     }
-    /// `cirro` with these words, until it ends.
-    pub fn cirro(&self, words: &[&str]) -> Did {
-        self.cirro_with(words, &[])
-    }
-    /// The same with these variables.
+    /// `cirro` with these words and variables, until it ends.
     pub fn cirro_with(&self, words: &[&str], env: &[(&str, &str)]) -> Did {
-        let done = command(self.folder.path()).args(words).envs(env.iter().copied()).output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        Did { code: done.status.code().unwrap_or(-1), out: text(done.stdout), err: text(done.stderr) }
+        did(cirro(&self.profile()).args(words).envs(env.iter().copied()))
+    }
+    fn profile(&self) -> PathBuf {
+        self.folder.path().join(PROFILE)
     }
     /// A plain client with the administrator's token.
     pub fn client(&self) -> Arc<Client> {
         let token = self.cirro(&["token"]).text();
         let ca = self.data("site/authority/ca.pem");
-        Arc::new(Client::new(self.url.trim_start_matches("https://"), &ca, token.trim()))
+        let address = self.url.trim_start_matches("https://").parse().unwrap();
+        Arc::new(Client::new(address, &ca, token.trim()))
     }
     /// A path in the site's folder.
     pub fn data(&self, path: &str) -> PathBuf {
@@ -142,9 +139,19 @@ impl Many {
         signal(signal_name, pid);
         pid
     }
+    /// The registry's part of a service, as an operator opens it.
+    pub fn registry(&self, service: &str) -> Registry {
+        let credential = Credential::load(&self.data("site/bus")).unwrap();
+        self.registry_as(service, &credential).unwrap()
+    }
+    /// The same, as the holder of another credential.
+    pub fn registry_as(&self, service: &str, credential: &Credential) -> Result<Registry> {
+        let tls = credential.registry_tls(&credential.tls()?);
+        Registry::open(&format!("{}/cirro/many/{service}", self.etcd.url()), Some(tls))
+    }
     /// How many processes of a service are in the registry.
     pub fn registered(&self, service: &str) -> usize {
-        let registry = Registry::open(&format!("{}/cirro/many/{service}", self.etcd.url()), None).unwrap();
+        let registry = self.registry(service);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(registry.members()).map_or(0, |members| members.len())
     }
@@ -185,20 +192,12 @@ impl Many {
             fs::read_to_string(&access).unwrap_or_default().get(before..)?.contains(&answered).then_some(())
         });
     }
-    /// What a list holds, all pages of it.
-    pub fn listed(&self, words: &[&str]) -> Vec<Value> {
-        let words: Vec<&str> = words.iter().copied().chain(["--all", "-o", "json"]).collect();
-        self.cirro(&words).json()["items"].as_array().unwrap().clone()
-    }
 }
 
-fn command(folder: &Path) -> Command {
-    let mut command = Command::new(program());
-    for name in ["CIRRO_URL", "CIRRO_TOKEN", "CIRRO_PROJECT", "CIRRO_LOG"] {
-        command.env_remove(name);
+impl Typed for Many {
+    fn cirro(&self, words: &[&str]) -> Did {
+        self.cirro_with(words, &[])
     }
-    command.env("CIRRO_CONFIG", folder.join("config")).stdin(Stdio::null());
-    command
 }
 
 impl Drop for Many {
@@ -207,11 +206,7 @@ impl Drop for Many {
         let ended = self.up.wait();
         if std::thread::panicking() {
             eprintln!("the site's folder was {}", self.folder.path().display());
-            for log in fs::read_dir(self.data("logs")).into_iter().flatten().flatten() {
-                let text = fs::read_to_string(log.path()).unwrap_or_default();
-                let loud = text.lines().filter(|line| !line.contains("\"INFO\"")).rev().take(20).collect::<Vec<_>>();
-                eprintln!("{}:\n{}", log.file_name().display(), loud.join("\n"));
-            }
+            tell_logs(&self.data("logs"));
         } else {
             assert!(ended.unwrap().success(), "{}", fs::read_to_string(self.folder.path().join("up.log")).unwrap());
         }

@@ -12,6 +12,7 @@ use openssl::ssl::{SslConnector, SslMethod};
 use serde_json::json;
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     path::Path,
     pin::Pin,
     sync::{
@@ -86,24 +87,24 @@ impl Outcome {
 
 /// A plain client of the bus, which keeps connections.
 pub struct Client {
-    address: String,
+    address: SocketAddr,
     connector: SslConnector,
     token: String,
     idle: Mutex<Vec<SendRequest<Full<Bytes>>>>,
 }
 
 impl Client {
-    pub fn new(address: &str, ca: &Path, token: &str) -> Self {
+    pub fn new(address: SocketAddr, ca: &Path, token: &str) -> Self {
         let mut builder = SslConnector::builder(SslMethod::tls_client()).unwrap();
         builder.set_ca_file(ca).unwrap();
         let idle = Mutex::default();
-        Self { address: address.to_owned(), connector: builder.build(), token: token.to_owned(), idle }
+        Self { address, connector: builder.build(), token: token.to_owned(), idle }
     }
     async fn open(&self) -> Result<SendRequest<Full<Bytes>>, String> {
         let text = |error: &dyn std::fmt::Display| error.to_string();
-        let tcp = TcpStream::connect(&self.address).await.map_err(|error| text(&error))?;
+        let tcp = TcpStream::connect(self.address).await.map_err(|error| text(&error))?;
         tcp.set_nodelay(true).map_err(|error| text(&error))?;
-        let ssl = self.connector.configure().unwrap().into_ssl("127.0.0.1").unwrap();
+        let ssl = self.connector.configure().unwrap().into_ssl(&self.address.ip().to_string()).unwrap();
         let mut stream = tokio_openssl::SslStream::new(ssl, tcp).unwrap();
         Pin::new(&mut stream).connect().await.map_err(|error| text(&error))?;
         let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|error| text(&error))?;
@@ -112,7 +113,7 @@ impl Client {
     }
     fn request(&self, kind: Kind, name: &str) -> Request<Full<Bytes>> {
         let (method, path, body) = kind.request(name);
-        let mut request = Request::builder().method(method).uri(path).header("host", &self.address);
+        let mut request = Request::builder().method(method).uri(path).header("host", self.address.to_string());
         request = request.header("authorization", format!("Bearer {}", self.token));
         if kind == Kind::Keyed {
             request = request.header("idempotency-key", name);
@@ -150,19 +151,24 @@ impl Client {
 
 /// Load that goes on until it is told to end.
 pub struct Load {
+    start: Instant,
     end: Arc<AtomicBool>,
     thread: JoinHandle<Vec<Outcome>>,
 }
 
 impl Load {
     pub fn start(client: Arc<Client>) -> Self {
-        let end = Arc::new(AtomicBool::new(false));
+        let (start, end) = (Instant::now(), Arc::new(AtomicBool::new(false)));
         let told = end.clone();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-            runtime.block_on(run(client, told))
+            runtime.block_on(run(client, start, told))
         });
-        Self { end, thread }
+        Self { start, end, thread }
+    }
+    /// How long it goes on already: what [`Outcome::at`] is compared with.
+    pub fn elapsed(&self) -> Duration {
+        self.start.elapsed()
     }
     /// Ends it: what has become of each call. The longest stall is printed.
     pub fn stop(self, what: &str) -> Vec<Outcome> {
@@ -185,8 +191,7 @@ impl Load {
     }
 }
 
-async fn run(client: Arc<Client>, end: Arc<AtomicBool>) -> Vec<Outcome> {
-    let start = Instant::now();
+async fn run(client: Arc<Client>, start: Instant, end: Arc<AtomicBool>) -> Vec<Outcome> {
     let mut calls = Vec::new();
     // arrivals do not wait for answers
     let mut tick = tokio::time::interval(Duration::from_secs_f64(1.0 / RATE));

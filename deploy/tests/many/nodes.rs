@@ -1,7 +1,7 @@
 //! Machines that have joined through the bus: the real agent with its own certificate, over guests that are entries in a
 //! book. They live in this process, and so longer than a site.
 
-use crate::kit::Many;
+use crate::common::Typed;
 use cirro_client::Credential;
 use cirro_models::{GiB, MiB, Vcpus, identity::Secret};
 use cirro_node_agent_core::{
@@ -25,22 +25,21 @@ pub struct Machines {
 }
 
 impl Machines {
-    /// So many, joined to a site; what proves them is kept in `folder`.
-    pub fn join(site: &Many, count: usize, folder: &Path) -> Self {
+    /// Some with these names, joined to a site by the URL where it answers nodes; what proves them is kept in `folder`.
+    pub fn join(site: &impl Typed, url: &str, names: &[&str], folder: &Path) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (end, ended) = watch::channel(());
         let mut machines = Vec::new();
-        for n in 1..=count {
-            let name = format!("machine-{n}");
-            let told = site.cirro(&["node", "join-token", &name, "-o", "json"]).json();
+        for name in names {
+            let told = site.cirro(&["node", "join-token", name, "-o", "json"]).json();
             let secret = Secret::new(told["secret"].as_str().unwrap());
-            let folder = folder.join(&name);
-            let joining = join(&site.nodes, &secret, name.parse().unwrap(), CAPACITY, &folder);
+            let folder = folder.join(name);
+            let joining = join(url, &secret, name.parse().unwrap(), CAPACITY, &folder);
             runtime.block_on(joining).unwrap();
             let credential = Credential::load(&folder).unwrap();
             let knobs = Knobs { vcpus: 64, memory_mib: 64 * 1024, ..Knobs::default() };
             let machine = Arc::new(Simulated::new(knobs));
-            let (url, hypervisor, mut ended) = (site.nodes.clone(), machine.clone(), ended.clone());
+            let (url, hypervisor, mut ended) = (url.to_owned(), machine.clone(), ended.clone());
             runtime.spawn(async move {
                 let plane = HttpControlPlane::certified(&url, credential, folder).unwrap().0;
                 let stop = async move { drop(ended.changed().await) };

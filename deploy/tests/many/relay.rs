@@ -37,7 +37,7 @@ pub struct Relay {
 
 impl Relay {
     /// To the process at `target`, in this registry.
-    pub fn start(registry: &str, target: &str) -> Self {
+    pub fn start(registry: &Registry, target: &str) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (how, target) = (Arc::new(AtomicU8::new(Ill::Not as u8)), target.to_owned());
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
@@ -49,7 +49,6 @@ impl Relay {
                 tokio::spawn(relay(stream, target.clone(), told.clone()));
             }
         });
-        let registry = Registry::open(registry, None).unwrap();
         let inside = runtime.enter();
         let check = Arc::new(|| Box::pin(std::future::ready(true)) as _);
         let registration = registry.register("relay", &entry, RegistryParams::default(), check).unwrap();

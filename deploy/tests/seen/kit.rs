@@ -1,6 +1,7 @@
 //! A site of real processes with its own etcd.
 
 use crate::{
+    common::{cirro, did, etcd::Etcd, free_port},
     loud::nothing_is_loud,
     process::{Did, LIMIT, Up, until},
 };
@@ -9,30 +10,17 @@ use serde_json::{Value, json};
 use std::{
     fs::{self, File},
     io::{Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpStream},
     os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    path::PathBuf,
+    process::Command,
 };
 use tempfile::TempDir;
 
-/// Where no connection takes its port from.
-fn free_port() -> u16 {
-    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    std::iter::repeat_with(|| fastrand::u16(10_000..20_000)).find(free).unwrap()
-}
-
-fn program() -> PathBuf {
-    let own = std::env::current_exe().unwrap();
-    let path = own.parent().and_then(Path::parent).unwrap().join("cirro");
-    assert!(path.exists(), "{} is not there: run `cargo build --workspace` first", path.display());
-    path
-}
-
 pub struct Several {
+    // ends before its folder does
+    etcd: Etcd,
     pub home: TempDir,
-    etcd: Child,
-    pub etcd_port: u16,
     pub url: String,
     name: String,
     up: Option<Up>,
@@ -49,21 +37,9 @@ impl Several {
         // nginx's workers pass through to what they write
         let home = tempfile::Builder::new().prefix("cirro-seen-").tempdir_in("/var/tmp").unwrap();
         fs::set_permissions(home.path(), fs::Permissions::from_mode(0o711)).unwrap();
-        let (etcd_port, peer) = (free_port(), free_port());
-        let (client, peer) = (format!("http://127.0.0.1:{etcd_port}"), format!("http://127.0.0.1:{peer}"));
-        let etcd = Command::new("etcd")
-            .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
-            .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
-            .args(["--initial-cluster", &format!("default={peer}"), "--data-dir"])
-            .arg(home.path().join("etcd"))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("etcd is started: install it with `deploy/packages bus`");
+        let etcd = Etcd::start(home.path());
         let name = format!("seen-{}", fastrand::u32(..));
-        let mut site = Self { home, etcd, etcd_port, url: String::new(), name, up: None, allowed: Vec::new() };
-        let answers = || TcpStream::connect(("127.0.0.1", etcd_port)).ok().map(drop);
-        until(LIMIT, "etcd answers", answers);
+        let mut site = Self { home, etcd, url: String::new(), name, up: None, allowed: Vec::new() };
         site.up(workers, env);
         site
     }
@@ -74,7 +50,7 @@ impl Several {
         let listen = format!("127.0.0.1:{}", free_port());
         let (out, log) = (self.home.path().join("up.out"), self.home.path().join("up.log"));
         let mut command = self.command(&["site", "up", "--name", &self.name, "--workers", workers, "--data"]);
-        command.arg(self.data()).args(["--etcd", &format!("etcd://127.0.0.1:{}", self.etcd_port)]);
+        command.arg(self.data()).args(["--etcd", &self.etcd.url()]);
         command.args(["--listen", &listen, "--nodes-listen", &format!("127.0.0.1:{}", free_port())]);
         command.env("CIRRO_POSTGRES", postgres).envs(env.iter().copied());
         command.stdout(File::create(&out).unwrap()).stderr(File::create(&log).unwrap());
@@ -97,33 +73,27 @@ impl Several {
         self.allowed.extend(words.iter().map(|&word| word.to_owned()));
     }
     pub fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(program());
-        for name in ["CIRRO_URL", "CIRRO_TOKEN", "CIRRO_PROJECT", "CIRRO_LOG", "CIRRO_REGISTRY", "CIRRO_REQUEST_ID"] {
-            command.env_remove(name);
-        }
-        command.args(words).env("CIRRO_CONFIG", self.home.path().join("config")).stdin(Stdio::null());
+        let mut command = cirro(&self.home.path().join("config"));
+        command.args(words);
         command
     }
     /// `cirro` with these words, until it ends.
     pub fn cirro(&self, words: &[&str]) -> Did {
-        did(self.command(words))
+        did(&mut self.command(words))
     }
     /// The same under this request id.
     pub fn asking(&self, id: &str, words: &[&str]) -> Did {
-        let mut command = self.command(words);
-        command.env("CIRRO_REQUEST_ID", id);
-        did(command)
+        did(self.command(words).env("CIRRO_REQUEST_ID", id))
     }
     /// `cirro site …` about this site.
     pub fn seen(&self, words: &[&str]) -> Did {
         let mut command = self.command(&["site"]);
-        command.args(words).arg("--data").arg(self.data());
-        did(command)
+        did(command.args(words).arg("--data").arg(self.data()))
     }
     /// Puts something into the registry.
     pub fn put(&self, key: &str, value: &[u8]) {
         let body = json!({"key": encode_block(key.as_bytes()), "value": encode_block(value)}).to_string();
-        let mut etcd = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], self.etcd_port))).unwrap();
+        let mut etcd = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], self.etcd.port()))).unwrap();
         let head = format!("POST /v3/kv/put HTTP/1.0\r\nhost: etcd\r\ncontent-length: {}\r\n\r\n", body.len());
         etcd.write_all((head + &body).as_bytes()).unwrap();
         let mut answer = String::new();
@@ -141,27 +111,20 @@ impl Several {
     }
     /// The lines of the logs that belong to a request, once enough of them are there: files are written with a delay.
     pub fn story(&self, id: &str, enough: impl Fn(&[Value]) -> bool) -> Vec<Value> {
-        until(LIMIT, "the story of a request", || {
+        let told = || -> Vec<Value> {
             let told = self.seen(&["logs", "--request", id, "-o", "json"]).text();
-            let lines: Vec<Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-            enough(&lines).then_some(lines)
-        })
+            told.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        };
+        until(LIMIT, "the story of a request", || enough(&told()).then_some(()));
+        // a line that came while the files were read may stand behind what is newer
+        told()
     }
-}
-
-fn did(mut command: Command) -> Did {
-    let done = command.output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    Did { code: done.status.code().unwrap_or(-1), out: text(done.stdout), err: text(done.stderr) }
 }
 
 /// A site ends well, and has warned of nothing that its test did not provoke.
 impl Drop for Several {
     fn drop(&mut self) {
         let ended = self.up.take().map(|mut up| up.terminate());
-        // it may have ended already
-        let _ = self.etcd.kill();
-        let _ = self.etcd.wait();
         if !std::thread::panicking() {
             assert!(ended.is_some_and(|status| status.success()));
             let data = self.data();

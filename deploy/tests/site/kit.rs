@@ -1,7 +1,10 @@
 //! A site as its operator has it: the process `cirro up`, its folder, and the commands that are typed.
 
-use crate::loud::nothing_is_loud;
 pub use crate::process::{Did, LIMIT, Up, signal, until};
+use crate::{
+    common::{cirro, did},
+    loud::nothing_is_loud,
+};
 use cirro_client::{Http, Login, Session};
 use cirro_models::identity::Secret;
 use diesel::{Connection, QueryableByName, RunQueryDsl, SqliteConnection, sql_query, sql_types::BigInt};
@@ -10,18 +13,10 @@ use std::{
     fs::{self, File},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
     sync::Arc,
 };
 use tempfile::TempDir;
-
-/// A program of the workspace, which cargo puts one folder above the tests.
-pub fn program(name: &str) -> PathBuf {
-    let own = std::env::current_exe().unwrap();
-    let path = own.parent().and_then(Path::parent).unwrap().join(name);
-    assert!(path.exists(), "{} is not there: run `cargo build --workspace` first", path.display());
-    path
-}
 
 /// A site in a folder of its own.
 pub struct Site {
@@ -64,18 +59,13 @@ impl Site {
         self.home.path().join("config/profile.json")
     }
     fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(program("cirro"));
-        for name in ["CIRRO_URL", "CIRRO_TOKEN", "CIRRO_PROJECT", "CIRRO_LOG", "CIRRO_NODE_AGENT"] {
-            command.env_remove(name);
-        }
-        command.args(words).env("CIRRO_CONFIG", self.home.path().join("config")).stdin(Stdio::null());
+        let mut command = cirro(&self.home.path().join("config"));
+        command.args(words);
         command
     }
     /// `cirro` with these words, until it ends.
     pub fn cirro(&self, words: &[&str]) -> Did {
-        let done = self.command(words).output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        Did { code: done.status.code().unwrap_or(-1), out: text(done.stdout), err: text(done.stderr) }
+        did(&mut self.command(words))
     }
     /// Starts `cirro up` with these words, and does not wait.
     pub fn up(&self, data: &Path, listen: &str, words: &[&str], env: &[(&str, &str)]) -> Up {

@@ -54,6 +54,7 @@ fn principal(role: SiteRole) -> Principal {
         SiteRole::Node(id) => Principal::Node(id),
         SiteRole::Service(service) => Principal::Service(service.name()),
         SiteRole::Bus => Principal::Service("bus"),
+        SiteRole::Registry => Principal::Service("registry"),
     }
 }
 

@@ -114,6 +114,10 @@ impl Credential {
     pub fn tls(&self) -> Result<Tls> {
         Tls::site(&self.ca, Some(&self.identity()?))
     }
+    /// What connections to the site's registry are opened with, if its URL says `etcds://`.
+    pub fn registry_tls(&self, tls: &Tls) -> Tls {
+        tls.expecting(&SiteRole::Registry.uri(&self.site))
+    }
     /// Certificate and key, to be shown to peers.
     pub fn identity(&self) -> Result<Identity> {
         Identity::from_pem(&self.pem, &self.pem)

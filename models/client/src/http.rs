@@ -70,7 +70,7 @@ pub struct Reach {
     pub tls: Option<Tls>,
     /// The site's name. With it, a service's endpoint must have the role `cirro://<site>/service/<name>`.
     pub site: Option<String>,
-    /// TLS to the registry.
+    /// TLS to a registry whose URL says `etcds://`.
     pub registry_tls: Option<Tls>,
     /// The layers' parameters.
     pub params: Params,

@@ -8,7 +8,6 @@ mod tests;
 
 use crate::{
     address::Address,
-    connect::Net,
     discovery::Place,
     etcd::{Etcd, Lease},
     tls::Tls,
@@ -73,16 +72,14 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Opens `etcd://host:port,…/prefix`; with `tls`, over TLS.
+    /// Opens `etcd://host:port,…/prefix`, or `etcds://…` with this TLS.
     pub fn open(url: &str, tls: Option<Tls>) -> Result<Self> {
-        let Place::Registry { servers, prefix } = url.parse()? else {
-            return Err(Error::invalid(
-                "registry",
-                format!("{url} is no registry: give it as etcd://HOST:PORT/PREFIX"),
-            ));
-        };
-        let servers = servers.iter().map(|server| Address::parse(server, tls.is_some())).collect::<Result<_>>()?;
-        Ok(Self { etcd: Etcd::new(servers, Arc::new(Net { tls })), prefix })
+        let place = url.parse::<Place>()?;
+        let etcd = place.etcd(tls)?;
+        match place {
+            Place::Registry { prefix, .. } => Ok(Self { etcd, prefix }),
+            Place::Fixed(_) | Place::Listed(_) => Err(Error::internal("a list of addresses is no registry")),
+        }
     }
     /// Who is registered now. What is no address of a process is left out.
     pub async fn members(&self) -> Result<Vec<Member>> {

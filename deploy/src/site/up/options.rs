@@ -17,7 +17,7 @@ pub struct Options {
     pub workers: Workers,
     /// A database of a PostgreSQL server on which others may be created. It may hold a password.
     pub postgres: String,
-    /// Servers of etcd: `etcd://HOST:PORT,…`.
+    /// Servers of etcd: `etcd://HOST:PORT,…`, or `etcds://` if it speaks TLS with certificates of the site.
     pub etcd: String,
     /// Where people and scripts call.
     pub listen: SocketAddr,
@@ -29,8 +29,8 @@ impl Options {
     /// Where the processes find each other.
     pub(super) fn registry(&self) -> Result<String> {
         let servers = self.etcd.trim_end_matches('/');
-        if !servers.starts_with("etcd://") {
-            return Err(Error::invalid("etcd", format!("{servers} names no etcd: give it as etcd://HOST:PORT")));
+        if !servers.starts_with("etcd://") && !servers.starts_with("etcds://") {
+            return Err(Error::invalid("etcd", format!("{servers} names no etcd: give it as etcd(s)://HOST:PORT")));
         }
         Ok(format!("{servers}/cirro/{}", self.name))
     }

@@ -2,7 +2,8 @@
 //!
 //! * `tcp://a:1,b:2`: these, always;
 //! * `http://host:1` or `https://host:1`: this one, which may be a bus or a site in one process;
-//! * `etcd://host:2379,host2:2379/cirro/prod/compute`: whoever is registered there now.
+//! * `etcd://host:2379,host2:2379/cirro/prod/compute`: whoever is registered there now;
+//! * `etcds://…`: the same, and etcd is spoken to over TLS.
 
 mod follow;
 
@@ -25,6 +26,8 @@ pub enum Place {
     Registry {
         /// `host:port` of each server.
         servers: Vec<String>,
+        /// Whether they are spoken to over TLS.
+        tls: bool,
         /// The keys' beginning, such as `/cirro/prod/compute`, without a slash at its end.
         prefix: String,
     },
@@ -34,14 +37,14 @@ impl FromStr for Place {
     type Err = Error;
     fn from_str(text: &str) -> Result<Self> {
         let wrong = |what: &str| {
-            let ways = "tcp://HOST:PORT,HOST:PORT, http(s)://HOST:PORT or etcd://HOST:PORT,…/PREFIX";
+            let ways = "tcp://HOST:PORT,HOST:PORT, http(s)://HOST:PORT or etcd(s)://HOST:PORT,…/PREFIX";
             Error::invalid("url", format!("{text} names no endpoints: {what}; give it as {ways}"))
         };
         let (scheme, rest) = text.split_once("://").ok_or_else(|| wrong("it has no scheme"))?;
         match scheme {
             "http" | "https" => Ok(Self::Fixed(vec![site(scheme, rest).ok_or_else(|| wrong("that is no address"))?])),
             "tcp" => Ok(Self::Listed(hosts(rest).ok_or_else(|| wrong("an address in it is none"))?)),
-            "etcd" => {
+            "etcd" | "etcds" => {
                 let (servers, prefix) = rest.split_once('/').ok_or_else(|| wrong("it has no prefix"))?;
                 let servers = hosts(servers).ok_or_else(|| wrong("an address in it is none"))?;
                 let prefix = format!("/{}", prefix.trim_end_matches('/'));
@@ -49,10 +52,26 @@ impl FromStr for Place {
                 if prefix.len() < 2 || !prefix.bytes().all(plain) {
                     return Err(wrong("its prefix is empty or holds more than letters, digits and /-_."));
                 }
-                Ok(Self::Registry { servers, prefix })
+                Ok(Self::Registry { servers, tls: scheme == "etcds", prefix })
             }
             _ => Err(wrong("its scheme is unknown")),
         }
+    }
+}
+
+impl Place {
+    /// A client of the registry that this is. `tls` is used if the URL says so, and then it must be there.
+    pub(crate) fn etcd(&self, tls: Option<Tls>) -> Result<Etcd> {
+        let Self::Registry { servers, tls: secure, .. } = self else {
+            return Err(Error::invalid("registry", "that is no registry: give it as etcd(s)://HOST:PORT/PREFIX"));
+        };
+        let tls = tls.filter(|_| *secure);
+        if *secure && tls.is_none() {
+            let what = "etcds:// wants a credential to show: give etcd:// where etcd takes calls in the clear";
+            return Err(Error::invalid("registry", what));
+        }
+        let servers = servers.iter().map(|server| Address::parse(server, *secure)).collect::<Result<_>>()?;
+        Ok(Etcd::new(servers, Arc::new(Net { tls })))
     }
 }
 
@@ -81,7 +100,7 @@ impl Endpoints {
         Self(watch::channel(addresses.into()).1)
     }
     /// Finds them at this place. `tls` is what endpoints of a list or a registry are spoken to with (without it: in the
-    /// clear), `registry` what the registry itself is.
+    /// clear), `registry` what a registry is whose URL says TLS.
     ///
     /// # Errors
     /// A registry is followed by a task: it must be opened inside a tokio runtime.
@@ -89,11 +108,10 @@ impl Endpoints {
         match place {
             Place::Fixed(addresses) => Ok(Self::fixed(addresses.clone())),
             Place::Listed(hosts) => Ok(Self::fixed(hosts.iter().flat_map(|host| Address::parse(host, tls)).collect())),
-            Place::Registry { servers, prefix } => {
+            Place::Registry { prefix, .. } => {
                 let runtime = tokio::runtime::Handle::try_current()
                     .map_err(|_| Error::internal("a registry can only be followed inside a tokio runtime"))?;
-                let servers = servers.iter().flat_map(|host| Address::parse(host, registry.is_some())).collect();
-                let etcd = Etcd::new(servers, Arc::new(Net { tls: registry }));
+                let etcd = place.etcd(registry)?;
                 let (sender, receiver) = watch::channel(Arc::from([]));
                 runtime.spawn(follow::follow(etcd, prefix.clone(), tls, sender));
                 Ok(Self(receiver))
@@ -129,8 +147,14 @@ mod tests {
         assert_eq!(fixed("https://cloud.example/"), "https://cloud.example:443");
         assert_eq!(fixed("http://[::1]"), "http://[::1]:80");
         assert_eq!("tcp://a:1,b:2".parse::<Place>().unwrap(), Place::Listed(vec!["a:1".into(), "b:2".into()]));
-        let registry = Place::Registry { servers: vec!["a:1".into(), "b:2".into()], prefix: "/cirro/lab/x".into() };
-        assert_eq!("etcd://a:1,b:2/cirro/lab/x/".parse::<Place>().unwrap(), registry);
+        let registry = |tls| {
+            let servers = vec!["a:1".into(), "b:2".into()];
+            Place::Registry { servers, tls, prefix: "/cirro/lab/x".into() }
+        };
+        assert_eq!("etcd://a:1,b:2/cirro/lab/x/".parse::<Place>().unwrap(), registry(false));
+        assert_eq!("etcds://a:1,b:2/cirro/lab/x".parse::<Place>().unwrap(), registry(true));
+        let error = registry(true).etcd(None).err().unwrap().to_string();
+        assert!(error.contains("wants a credential"), "{error}");
     }
 
     #[test]

@@ -83,7 +83,7 @@ async fn more_than_a_page_of_ids_takes_as_many_requests_as_pages() {
 async fn nothing_crosses_between_callers_who_ask_at_the_same_moment() {
     on_both(|site| async move {
         let boats = fleet(&site, 20).await;
-        for way in [Way::Mounted, Way::Remote] {
+        for way in [Way::Mounted, Way::Remote, Way::Bus] {
             let may = site.context(way, &site.actors.member());
             let may_not = site.context(way, &site.actors.outsider());
             let asked = |ctx: Context| {

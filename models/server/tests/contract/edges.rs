@@ -1,109 +1,27 @@
-//! What HTTP callers may get wrong, and what each is told: never a 500, always a problem that names the thing.
+//! What HTTP callers may get wrong, and what each is told: never a 500, always a problem that names the thing; through
+//! nginx as well as without it.
 
 use crate::{
     matrix::new_chart,
     models::{Boat, Chart, new_boat},
-    site::{Site, on_both},
+    site::{Site, Way, on_both},
+    wire::{Got, Sent, Wire},
 };
-use cirro_models::{Verbs, problem::PROBLEM_JSON};
-use serde_json::{Value, json};
-use std::{
-    io::{Read, Write},
-    net::TcpStream,
-};
-
-/// One request as it is on the wire.
-struct Sent<'s> {
-    site: &'s Site,
-    method: String,
-    path: String,
-    headers: Vec<(String, String)>,
-    body: Option<String>,
-}
-
-/// One answer as it is on the wire.
-#[derive(Debug)]
-pub(crate) struct Got {
-    pub(crate) status: u16,
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) body: String,
-}
-
-impl Got {
-    fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
-    }
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
-    }
-    /// The problem on one line, checked for what every problem has.
-    fn problem(&self) -> String {
-        assert_eq!(self.header("content-type"), Some(PROBLEM_JSON), "{self:?}");
-        let problem = self.json();
-        assert_eq!(problem["status"], self.status);
-        assert_eq!(problem["request_id"].as_str(), self.header("x-request-id"));
-        assert!(self.status < 500, "{self:?}");
-        let kind = problem["type"].as_str().unwrap().replace("urn:cirro:problem:", "");
-        let field = problem["field"].as_str().map(|field| format!(" [{field}]")).unwrap_or_default();
-        format!("{} {kind}{field}: {}", self.status, problem["detail"].as_str().unwrap())
-    }
-}
-
-fn exchange(url: &str, text: &[u8]) -> Got {
-    let mut stream = TcpStream::connect(url.trim_start_matches("http://")).unwrap();
-    // a server that refuses a large body may stop reading it
-    let _ = stream.write_all(text);
-    let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer);
-    let answer = String::from_utf8_lossy(&answer).into_owned();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {answer:?}"));
-    let mut lines = head.lines();
-    let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
-    let headers =
-        lines.filter_map(|line| line.split_once(": ")).map(|(k, v)| (k.to_lowercase(), v.to_owned())).collect();
-    Got { status, headers, body: body.to_owned() }
-}
-
-impl<'s> Sent<'s> {
-    fn new(site: &'s Site, method: &str, path: &str) -> Self {
-        let token = site.actors.member().token.expose().to_owned();
-        let headers = vec![("authorization".to_owned(), format!("Bearer {token}"))];
-        Self { site, method: method.to_owned(), path: path.to_owned(), headers, body: None }
-    }
-    fn body(mut self, body: impl Into<String>) -> Self {
-        self.body = Some(body.into());
-        self
-    }
-    fn header(mut self, name: &str, value: &str) -> Self {
-        self.headers.retain(|(key, _)| key != name);
-        self.headers.push((name.to_owned(), value.to_owned()));
-        self
-    }
-    async fn send(self) -> Got {
-        let body = self.body.unwrap_or_default();
-        let mut text = format!(
-            "{} {} HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: {}\r\n",
-            self.method,
-            self.path,
-            body.len()
-        );
-        self.headers
-            .iter()
-            .filter(|(_, value)| !value.is_empty())
-            .for_each(|(key, value)| text.extend([key.as_str(), ": ", value.as_str(), "\r\n"]));
-        text.extend(["\r\n", body.as_str()]);
-        let url = self.site.server.url.clone();
-        tokio::task::spawn_blocking(move || exchange(&url, text.as_bytes())).await.unwrap()
-    }
-}
+use cirro_models::{Error, Id, Verbs};
+use cirro_server::testkit::Backend;
+use serde_json::json;
+use std::time::Instant;
 
 const BOATS: &str = "/compute/v1/boat";
 
 /// Bodies and queries, with what each is.
 #[allow(clippy::too_many_lines, reason = "one list of mistakes")]
-async fn requests(site: &Site, id: &str) -> Vec<String> {
+async fn requests(wire: &Wire, id: &str) -> Vec<String> {
     let mut said = Vec::new();
-    let mut say = |what: String, got: Got| said.push(format!("{what} | {}", got.problem().replace(id, "<id>")));
+    let mut say = |what: String, got: Got| {
+        assert!(got.status < 500, "{what}: {got:?}");
+        said.push(format!("{what} | {}", got.problem().replace(id, "<id>")));
+    };
     for body in [
         "",
         "{",
@@ -139,19 +57,19 @@ async fn requests(site: &Site, id: &str) -> Vec<String> {
         "{\"name\": \"a\", \"note\": \"\\ud800\"}",
         "{\"name\": \"a\", \"password\": \"short\"}",
     ] {
-        say(format!("POST {body}"), Sent::new(site, "POST", BOATS).body(body).send().await);
+        say(format!("POST {body}"), Sent::new(wire, "POST", BOATS).body(body).send().await);
     }
     let deep = format!("{}{}", "[".repeat(5000), "]".repeat(5000));
     say(
         "POST deeply nested".to_owned(),
-        Sent::new(site, "POST", BOATS).body(format!("{{\"name\": {deep}}}")).send().await,
+        Sent::new(wire, "POST", BOATS).body(format!("{{\"name\": {deep}}}")).send().await,
     );
     say(
         "POST an overlong name".to_owned(),
-        Sent::new(site, "POST", BOATS).body(json!({ "name": "n".repeat(64) }).to_string()).send().await,
+        Sent::new(wire, "POST", BOATS).body(json!({ "name": "n".repeat(64) }).to_string()).send().await,
     );
     let large = json!({ "name": "a", "note": "x".repeat(1024 * 1024) });
-    say("POST more than the limit".to_owned(), Sent::new(site, "POST", BOATS).body(large.to_string()).send().await);
+    say("POST more than the limit".to_owned(), Sent::new(wire, "POST", BOATS).body(large.to_string()).send().await);
     let one = format!("{BOATS}/{id}");
     for body in [
         "{\"name\": null}",
@@ -166,7 +84,7 @@ async fn requests(site: &Site, id: &str) -> Vec<String> {
         "{\"labels\": {\"k\": 1}}",
         "[]",
     ] {
-        say(format!("PATCH {body}"), Sent::new(site, "PATCH", &one).body(body).send().await);
+        say(format!("PATCH {body}"), Sent::new(wire, "PATCH", &one).body(body).send().await);
     }
     for query in [
         "limit=0",
@@ -190,7 +108,7 @@ async fn requests(site: &Site, id: &str) -> Vec<String> {
         "%ff=1",
         "name=%ff",
     ] {
-        say(format!("GET ?{query}"), Sent::new(site, "GET", &format!("{BOATS}?{query}")).send().await);
+        say(format!("GET ?{query}"), Sent::new(wire, "GET", &format!("{BOATS}?{query}")).send().await);
     }
     for query in [
         "",
@@ -201,15 +119,15 @@ async fn requests(site: &Site, id: &str) -> Vec<String> {
         "model=ship",
         "model=boat&model=boat",
     ] {
-        say(format!("GET change?{query}"), Sent::new(site, "GET", &format!("/compute/v1/change?{query}")).send().await);
+        say(format!("GET change?{query}"), Sent::new(wire, "GET", &format!("/compute/v1/change?{query}")).send().await);
     }
     for body in ["", "{}", "{\"ids\": 7}", "{\"ids\": [\"x\"]}", "{\"ids\": [], \"more\": 1}"] {
-        say(format!("POST batch {body}"), Sent::new(site, "POST", &format!("{BOATS}/batch")).body(body).send().await);
+        say(format!("POST batch {body}"), Sent::new(wire, "POST", &format!("{BOATS}/batch")).body(body).send().await);
     }
     let ids: Vec<_> = (0..1001).map(|_| uuid::Uuid::nil()).collect();
     say(
         "POST batch of 1001".to_owned(),
-        Sent::new(site, "POST", &format!("{BOATS}/batch")).body(json!({ "ids": ids }).to_string()).send().await,
+        Sent::new(wire, "POST", &format!("{BOATS}/batch")).body(json!({ "ids": ids }).to_string()).send().await,
     );
     for (name, value) in [
         ("if-match", "new"),
@@ -220,7 +138,7 @@ async fn requests(site: &Site, id: &str) -> Vec<String> {
         ("idempotency-key", "ä"),
         ("idempotency-key", &"k".repeat(256)),
     ] {
-        let sent = Sent::new(site, "PATCH", &one).body("{\"note\": \"x\"}").header(name, value);
+        let sent = Sent::new(wire, "PATCH", &one).body("{\"note\": \"x\"}").header(name, value);
         say(format!("PATCH with {name}: {value:.9}"), sent.send().await);
     }
     for (method, path) in [
@@ -242,7 +160,7 @@ async fn requests(site: &Site, id: &str) -> Vec<String> {
         ("DELETE", "/compute/v1/boat/%00"),
         ("PUT", "/compute/v1/boat/7"),
     ] {
-        let sent = Sent::new(site, method, path);
+        let sent = Sent::new(wire, method, path);
         let got = if method == "PUT" || method == "POST" { sent.body("{}") } else { sent }.send().await;
         let allow = got.header("allow").map(|allow| format!(" (Allow: {allow})")).unwrap_or_default();
         say(format!("{method} {path}{allow}").replace(id, "<id>"), got);
@@ -254,8 +172,12 @@ async fn requests(site: &Site, id: &str) -> Vec<String> {
 async fn every_mistake_is_named_with_its_remedy() {
     on_both(|site| async move {
         let boat = site.make::<Boat>(&site.actors.member(), [new_boat("one")]).await.remove(0);
-        let said = requests(&site, &boat.id.to_string()).await;
+        let said = requests(&Wire::of(&site, Way::Remote).await, &boat.id.to_string()).await;
         insta::assert_snapshot!("every_mistake", said.join("\n"));
+        let through = requests(&Wire::of(&site, Way::Bus).await, &boat.id.to_string()).await;
+        assert_eq!(through.len(), said.len());
+        let own: Vec<_> = through.into_iter().zip(said).filter(|(one, two)| one != two).map(|(own, _)| own).collect();
+        insta::assert_snapshot!("what_nginx_says_itself", own.join("\n"));
     })
     .await;
 }
@@ -267,16 +189,18 @@ async fn what_is_not_yours_looks_like_what_is_not_there() {
         let secret =
             site.make::<Chart>(&site.actors.outsider(), [new_chart("secret", false)]).await.remove(0).id.to_string();
         let missing = uuid::Uuid::now_v7().to_string();
-        for (model, id) in [("boat", &theirs), ("chart", &secret)] {
-            for (method, body) in [("GET", ""), ("PATCH", "{}"), ("PUT", "{}"), ("DELETE", "")] {
-                let send = async |id: &str| {
-                    let sent =
-                        Sent::new(&site, method, &format!("/compute/v1/{model}/{id}")).header("if-match", "\"1\"");
-                    let got = sent.body(body).send().await;
-                    assert_eq!(got.status, 404, "{method}: {got:?}");
-                    got.problem().replace(id, "<id>")
-                };
-                assert_eq!(send(id).await, send(&missing).await);
+        for way in Way::WIRES {
+            let wire = Wire::of(&site, way).await;
+            for (model, id) in [("boat", &theirs), ("chart", &secret)] {
+                for (method, body) in [("GET", ""), ("PATCH", "{}"), ("PUT", "{}"), ("DELETE", "")] {
+                    let send = async |id: &str| {
+                        let sent = Sent::new(&wire, method, &format!("/compute/v1/{model}/{id}"));
+                        let got = sent.header("if-match", "\"1\"").body(body).send().await;
+                        assert_eq!(got.status, 404, "{method}: {got:?}");
+                        got.problem().replace(id, "<id>")
+                    };
+                    assert_eq!(send(id).await, send(&missing).await);
+                }
             }
         }
     })
@@ -286,42 +210,45 @@ async fn what_is_not_yours_looks_like_what_is_not_there() {
 #[tokio::test(flavor = "multi_thread")]
 async fn etags_tell_whether_a_row_has_changed() {
     on_both(|site| async move {
-        let created = Sent::new(&site, "POST", BOATS).body("{\"name\": \"one\"}").send().await;
-        assert_eq!((created.status, created.header("etag")), (201, Some("\"1\"")));
-        let path = created.header("location").unwrap().to_owned();
-        assert_eq!(path, format!("{BOATS}/{}", created.json()["id"].as_str().unwrap()));
-        assert_eq!(created.json()["links"]["self"], path);
-        let get = |tag: &'static str| Sent::new(&site, "GET", &path).header("if-none-match", tag).send();
-        for tag in ["\"1\"", "W/\"1\"", "\"7\", \"1\""] {
-            let same = get(tag).await;
-            assert_eq!((same.status, same.body.as_str(), same.header("etag")), (304, "", Some("\"1\"")));
+        for way in Way::WIRES {
+            let wire = Wire::of(&site, way).await;
+            let created = Sent::new(&wire, "POST", BOATS).body("{\"name\": \"one\"}").send().await;
+            assert_eq!((created.status, created.header("etag")), (201, Some("\"1\"")));
+            let path = created.header("location").unwrap().to_owned();
+            assert_eq!(path, format!("{BOATS}/{}", created.json()["id"].as_str().unwrap()));
+            assert_eq!(created.json()["links"]["self"], path);
+            let get = |tag: &'static str| Sent::new(&wire, "GET", &path).header("if-none-match", tag).send();
+            for tag in ["\"1\"", "W/\"1\"", "\"7\", \"1\""] {
+                let same = get(tag).await;
+                assert_eq!((same.status, same.body.as_str(), same.header("etag")), (304, "", Some("\"1\"")));
+            }
+            assert_eq!(get("\"2\"").await.status, 200);
+            let outsider = format!("Bearer {}", site.actors.outsider().token.expose());
+            let unknown =
+                Sent::new(&wire, "GET", &path).header("authorization", &outsider).header("if-none-match", "\"1\"");
+            assert_eq!(unknown.send().await.status, 404, "permission is asked before an unchanged row says so");
+            let change = |tag: &'static str, body: &'static str| {
+                Sent::new(&wire, "PATCH", &path).header("if-match", tag).body(body).send()
+            };
+            assert_eq!(change("\"1\"", "{\"note\": \"x\"}").await.header("etag"), Some("\"2\""));
+            assert_eq!(change("\"1\"", "{\"note\": \"x\"}").await.status, 200, "nothing is left to change");
+            let stale = change("\"1\"", "{\"note\": \"y\"}").await;
+            assert_eq!((stale.status, &stale.json()["version"]), (412, &json!(2)));
+            assert_eq!(Sent::new(&wire, "DELETE", &path).send().await.status, 204);
+            assert_eq!(Sent::new(&wire, "DELETE", &path).send().await.status, 404);
         }
-        assert_eq!(get("\"2\"").await.status, 200);
-        let outsider = format!("Bearer {}", site.actors.outsider().token.expose());
-        let unknown =
-            Sent::new(&site, "GET", &path).header("authorization", &outsider).header("if-none-match", "\"1\"");
-        assert_eq!(unknown.send().await.status, 404, "permission is asked before an unchanged row says so");
-        let change = |tag: &'static str| {
-            Sent::new(&site, "PATCH", &path).header("if-match", tag).body("{\"note\": \"x\"}").send()
-        };
-        assert_eq!(change("\"1\"").await.header("etag"), Some("\"2\""));
-        assert_eq!(change("\"1\"").await.status, 200, "nothing is left to change");
-        let stale = Sent::new(&site, "PATCH", &path).header("if-match", "\"1\"").body("{\"note\": \"y\"}").send().await;
-        assert_eq!((stale.status, &stale.json()["version"]), (412, &json!(2)));
-        assert_eq!(Sent::new(&site, "DELETE", &path).send().await.status, 204);
-        assert_eq!(Sent::new(&site, "DELETE", &path).send().await.status, 404);
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_is_out_of_time_says_so() {
-    let site = Site::open(cirro_server::testkit::Backend::Sqlite).await;
-    let late = Sent::new(&site, "GET", BOATS).header("x-cirro-timeout-ms", "0").send().await;
-    assert_eq!((late.status, late.json()["type"].as_str()), (504, Some("urn:cirro:problem:deadline-exceeded")));
-    let ctx = site.actors.member().over(&site.server).until(std::time::Instant::now());
-    assert!(matches!(
-        Boat::get(&ctx, cirro_models::Id::new()).await,
-        Err(cirro_models::Error::DeadlineExceeded { .. })
-    ));
+    let site = Site::open(Backend::Sqlite).await;
+    for way in Way::WIRES {
+        let wire = Wire::of(&site, way).await;
+        let late = Sent::new(&wire, "GET", BOATS).header("x-cirro-timeout-ms", "0").send().await;
+        assert_eq!((late.status, late.json()["type"].as_str()), (504, Some("urn:cirro:problem:deadline-exceeded")));
+        let ctx = site.context(way, &site.actors.member()).until(Instant::now());
+        assert!(matches!(Boat::get(&ctx, Id::new()).await, Err(Error::DeadlineExceeded { .. })));
+    }
 }

@@ -200,11 +200,13 @@ async fn rights_that_were_taken_away_are_missed_by_a_repetition_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_steps_of_a_request_have_keys_of_their_own_and_are_not_repeated() {
     on_both(|site| async move {
-        for running in [&site.identity, &site.alone] {
-            let member = site.actors.member();
+        let member = site.actors.member();
+        let ways: [&dyn Fn() -> Context; 3] =
+            [&|| member.inside(&site.identity), &|| member.inside(&site.alone), &|| site.context(Way::Bus, &member)];
+        for (n, way) in ways.iter().enumerate() {
             let boat = site.make::<Boat>(&member, [new_boat("ship")]).await.remove(0);
             let rival = site.make::<Boat>(&member, [new_boat("ship-starboard")]).await.remove(0);
-            let ctx = || member.inside(running).keyed("voyage");
+            let ctx = || way().keyed(format!("voyage {n}"));
             let new = || NewVoyage { boat_id: boat.id, labels: Labels::new() };
             // the first step is done, the second can't be
             let refused = Voyage::create(&ctx(), new()).await;

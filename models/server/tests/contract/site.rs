@@ -1,11 +1,13 @@
-//! The test service, reached three ways over either database.
+//! The test service, reached four ways over either database.
 
 use crate::{
+    bus::{Bus, Through},
     models::{Badge, Badges, Boat, Chart, Charts, Harbour, Voyage, Voyages, compute, identity},
     record::Recording,
 };
+use cirro_client::Http;
 use cirro_models::{
-    Context, Id, Result, Service, Verbs,
+    Context, Id, Result, Service, Stores, Verbs,
     compute::Node,
     feed::Position,
     sql::{AnyConnection, Table},
@@ -33,13 +35,18 @@ pub(crate) enum Way {
     Mounted,
     /// Over HTTP.
     Remote,
+    /// Over HTTPS through nginx, by a caller who has nothing but a token.
+    Bus,
 }
 
 impl Way {
-    pub(crate) const ALL: [Self; 3] = [Self::Local, Self::Mounted, Self::Remote];
+    pub(crate) const ALL: [Self; 4] = [Self::Local, Self::Mounted, Self::Remote, Self::Bus];
+    /// Those that have a wire.
+    pub(crate) const WIRES: [Self; 2] = [Self::Remote, Self::Bus];
 }
 
-/// Two services in one process, a third process that reaches them over HTTP, and the people who call.
+/// Two services in one process, a third process that reaches them over HTTP, nginx before them where it is asked for, and
+/// the people who call.
 pub(crate) struct Site {
     pub actors: Actors,
     /// Owns harbours, boats, charts and badges.
@@ -50,6 +57,7 @@ pub(crate) struct Site {
     pub alone: Running,
     /// Serves `compute`.
     pub server: Server,
+    through: Arc<Through>,
     _scratch: [Scratch; 3],
 }
 
@@ -73,22 +81,44 @@ impl Site {
         let server = Server::start(vec![compute.clone()], &actors).await;
         let alone = Owner::new(Service::Identity, third.database.clone()).owns::<Voyage>(Voyages);
         let alone = alone.alone(server.http.clone());
-        Self { actors, compute, identity, alone, server, _scratch: scratch }
+        let mut behind = vec![compute.clone(), alone.clone()];
+        // a site has all services; these own nothing here
+        for service in [Service::Storage, Service::Images] {
+            behind.push(Owner::new(service, first.database.clone()).alone(server.http.clone()));
+        }
+        let through = Arc::new(Through::new(behind, actors.verifier.clone()));
+        Self { actors, compute, identity, alone, server, through, _scratch: scratch }
     }
-    fn process(&self, way: Way) -> &Running {
+    /// The process from which models are reached this way, if it is one of the site's.
+    fn process(&self, way: Way) -> Option<&Running> {
         match way {
-            Way::Local => &self.compute,
-            Way::Mounted => &self.identity,
-            Way::Remote => &self.alone,
+            Way::Local => Some(&self.compute),
+            Way::Mounted => Some(&self.identity),
+            Way::Remote => Some(&self.alone),
+            Way::Bus => None,
         }
     }
-    /// A request of this actor, in a process from which models are reached this way.
+    /// A caller's stores: everything is behind nginx.
+    fn outside(&self) -> Arc<Stores> {
+        Arc::new(Stores::default().elsewhere(self.through.clone()))
+    }
+    /// A request of this actor, where models are reached this way.
     pub(crate) fn context(&self, way: Way, actor: &Actor) -> Context {
-        actor.inside(self.process(way))
+        let outside = || Context::client(self.outside(), Some(actor.token.clone()));
+        self.process(way).map_or_else(outside, |process| actor.inside(process))
     }
     /// A request of somebody who shows no token.
     pub(crate) fn nobody(&self, way: Way) -> Context {
-        Context::client(self.process(way).stores.clone(), None)
+        let stores = self.process(way).map_or_else(|| self.outside(), |process| process.stores.clone());
+        Context::client(stores, None)
+    }
+    /// A client of `compute`: of nginx, or of the server itself.
+    pub(crate) async fn http(&self, way: Way) -> Arc<Http> {
+        if way == Way::Bus { self.bus().await.http.clone() } else { self.server.http.clone() }
+    }
+    /// nginx before the services.
+    pub(crate) async fn bus(&self) -> &Bus {
+        self.through.bus().await
     }
     /// Everybody who may call, by name, the one without a token last.
     pub(crate) fn everybody(&self, way: Way) -> Vec<(&'static str, Context)> {
