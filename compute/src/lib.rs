@@ -36,6 +36,7 @@ pub fn service(database: Database) -> Owner {
         .owns::<UnclaimedGuest>(controllers::UnclaimedGuests)
         .answers(routes::assignment::routes, routes::assignment::describe)
         .answers(routes::report::routes, routes::report::describe)
+        .answers(routes::capacity::routes, routes::capacity::describe)
         .counts(|database| Box::pin(census::count(database)))
         .works::<launch::UndoPlan>()
         .shares(Arc::new(presence::Presence::default()))

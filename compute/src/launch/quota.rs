@@ -45,6 +45,16 @@ pub(super) fn refund(tx: &mut Tx<'_>, project: Id<Project>, parts: &[(Need, i64)
     Ok(())
 }
 
+/// How many instances with this need the quota still allows.
+pub(crate) fn room(tx: &mut Tx<'_>, project: &Project, need: &Need) -> Result<i64> {
+    let mut least = i64::MAX;
+    for ((resource, limit), (_, each)) in limits(project).into_iter().zip(amounts(1, need)) {
+        let left = limit.saturating_sub(tx.used(project.id, resource)?).max(0);
+        least = least.min(if each == 0 { i64::MAX } else { left / each });
+    }
+    Ok(least)
+}
+
 /// How many of each group the quota allows, earlier groups first, and what stops the rest.
 pub(super) fn allowed(tx: &mut Tx<'_>, referenced: &Referenced, counts: &[i64]) -> Result<Vec<(i64, Option<Error>)>> {
     let mut left = Vec::new();

@@ -1,6 +1,11 @@
 //! `GET /compute/v1/nodeassignment/{node}`: what a node should hold, as a long poll.
 
-use crate::{launch::references::Launch, presence::Presence, records, routes::own_node};
+use crate::{
+    launch::references::Launch,
+    presence::Presence,
+    records,
+    routes::{describe_path, own_node},
+};
 use actix_web::{HttpRequest, HttpResponse, web};
 use cirro_models::{
     Error, Id, Reach, Result,
@@ -215,7 +220,7 @@ fn spec(row: Instance, launch: Launch) -> InstanceSpec {
 }
 
 pub(crate) fn describe(document: &mut OpenApi) {
-    super::report::describe_node_path::<NodeAssignment>(document, "/compute/v1/nodeassignment/{node}", |schema| {
+    describe_path::<NodeAssignment>(document, "/compute/v1/nodeassignment/{node}", "node", |schema| {
         let answer =
             ResponseBuilder::new().description("What the node should hold").content("application/json", schema);
         let get = operation(

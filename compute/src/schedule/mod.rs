@@ -28,3 +28,16 @@ pub fn place(request: &Request<'_>, nodes: &[Candidate]) -> Result<(Id<Node>, Pl
         None => Err(planned.refusal(request, nodes)),
     }
 }
+
+/// How many instances with this need fit on the nodes as they are, and on how many nodes.
+pub fn room(need: &Need, nodes: &[Candidate]) -> (i64, i64) {
+    let each = need.numbers();
+    let on_node = |node: &Candidate| {
+        let (free, open) = (node.free(), node.usable().is_none());
+        let fits = |n: usize| if each[n] == 0 { i64::MAX } else { free[n].max(0) / each[n] };
+        if open { fits(0).min(fits(1)).min(fits(2)) } else { 0 }
+    };
+    let rooms: Vec<i64> = nodes.iter().map(on_node).filter(|room| *room > 0).collect();
+    let all = rooms.iter().fold(0_i64, |sum, room| sum.saturating_add(*room));
+    (all, i64::try_from(rooms.len()).unwrap_or(i64::MAX))
+}

@@ -201,6 +201,16 @@ proptest! {
     }
 
     #[test]
+    fn as_many_fit_as_are_placed(rough in anything()) {
+        let (nodes, groups, _, policy) = made(&rough);
+        let need = groups[0].need;
+        let (room, _) = room(&need, &nodes);
+        let groups = [asked("g", need, room.min(100) + 1)];
+        let planned = plan(&Request { groups: &groups, rules: &[], policy: &policy, seed: rough.4 }, &nodes);
+        prop_assert_eq!(i64::try_from(planned.placed()).unwrap(), room.min(101));
+    }
+
+    #[test]
     fn what_has_no_place_says_why_and_the_named_change_helps(rough in anything()) {
         let (mut nodes, groups, _, policy) = made(&rough);
         let groups = [asked("g", groups[0].need, 1)];

@@ -349,3 +349,21 @@ async fn a_repeated_request_is_the_same_plan() {
         site.keyed(&member, "POST", "launchplan", &other, "k1").await.problem(409);
     }
 }
+
+#[tokio::test]
+async fn how_many_more_fit_is_told_and_as_many_do() {
+    for backend in Backend::BOTH {
+        let site = Site::new(backend).await;
+        let path = format!("capacity/{}", site.small);
+        let told = site.member("GET", &path, Value::Null).await.good();
+        assert_eq!((&told["more"], &told["bound"]), (&8.into(), &"nodes".into()));
+        assert_eq!(told["on_nodes"], Value::Null, "totals are for operators");
+        assert_eq!(site.operator("GET", &path, Value::Null).await.good()["on_nodes"], 8);
+        site.limit(|project| project.max_vcpus = cirro_models::Vcpus::new(5)).await;
+        let told = site.member("GET", &path, Value::Null).await.good();
+        assert_eq!((&told["more"], &told["bound"]), (&5.into(), &"quota".into()));
+        site.member("POST", "launchplan", json!({"name": "x", "groups": [site.group("web", 5)]})).await.good();
+        assert_eq!(site.member("GET", &path, Value::Null).await.good()["more"], 0);
+        site.member("GET", &format!("capacity/{}", Id::<Node>::new()), Value::Null).await.problem(404);
+    }
+}

@@ -1,6 +1,7 @@
 //! What the compute service owns: machines that run guests, and the guests.
 
 pub mod assignment;
+pub mod capacity;
 pub mod console_log;
 pub mod flavor;
 pub mod instance;
