@@ -9,10 +9,11 @@
 //! All of this is in the memory of one process: with several, each allows as much, and a restart forgets it.
 
 use cirro_models::{Error, Result};
+use cirro_server::http::place_of;
 use parking_lot::Mutex;
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     time::{Duration, Instant},
 };
 
@@ -59,15 +60,7 @@ pub(crate) struct Attempt<'a> {
 impl<'a> Attempt<'a> {
     /// By somebody who calls themselves this, from there.
     pub(crate) fn new(account: &'a str, address: IpAddr) -> Self {
-        let address = match address.to_canonical() {
-            // a household or a machine has a whole /64 (RFC 6177)
-            IpAddr::V6(v6) => {
-                let [a, b, c, d, ..] = v6.segments();
-                Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-            }
-            v4 @ IpAddr::V4(_) => v4,
-        };
-        Self { account, address, known: false }
+        Self { account, address: place_of(address), known: false }
     }
     fn pair(&self) -> Key {
         Key::Pair(self.account.to_owned(), self.address)

@@ -79,17 +79,19 @@ impl Signer {
             }
         }
     }
-    /// A token for a principal with these rights, which it had at the moment `made`, and when it ends. `root` is whose
-    /// it is.
+    /// A token for a principal with these rights, which it had at the moment `made`, and when it ends: in time, and no
+    /// later than `ends`. `root` is whose it is.
     pub(crate) fn token(
         &self,
         who: &Principal,
         root: String,
         made: Timestamp,
+        ends: Option<Timestamp>,
         project: Option<(Id<Project>, Role)>,
         operator: bool,
     ) -> Result<(String, Timestamp)> {
-        let exp = made.micros() / 1_000_000 + LIFETIME_S;
+        let exp = ends.map_or(made.plus_seconds(LIFETIME_S), |ends| ends.min(made.plus_seconds(LIFETIME_S)));
+        let exp = exp.micros() / 1_000_000;
         let (project, role) = project.unzip();
         let claims = Claims {
             sub: who.to_string(),
