@@ -33,8 +33,8 @@ pub const MIGRATIONS: Migrations = Migrations(embed_migrations!("migrations"));
 /// The service: what it owns and what else it answers. `verifier` learns its keys;
 /// [`cirro_server::token::follow`] tells it what is revoked. A site of one process has no authority: nobody joins it.
 pub async fn service(database: Database, verifier: Arc<Verifier>, authority: Option<Arc<Authority>>) -> Result<Owner> {
+    let attempts = Arc::new(attempts::Attempts::new(database.clone(), verifier.clone()));
     let signer = Arc::new(Signer::open(&database, verifier).await?);
-    let attempts = Arc::new(attempts::Attempts::default());
     let exchange =
         exchange::OwnExchange { database: database.clone(), signer: signer.clone(), attempts: attempts.clone() };
     let owner = Owner::new(Service::Identity, database)
