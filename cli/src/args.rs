@@ -31,7 +31,7 @@ First steps:
 
 Environment:
   CIRRO_URL         the site's address, as --url
-  CIRRO_TOKEN       a bearer token (`cirro token` prints one); the profile is not used then
+  CIRRO_TOKEN       a bearer token (`cirro token` prints one) or an API key (`cirro key create`); the profile is not used then
   CIRRO_PROJECT     the project to work in, as --project
   CIRRO_CONFIG      the folder of the profile [default: $XDG_CONFIG_HOME/cirro or ~/.config/cirro]
   CIRRO_REQUEST_ID  under which request id a command's calls are found in logs [default: a new one]

@@ -6,7 +6,7 @@
 use crate::failure::Failure;
 use cirro_models::{
     Id, Timestamp,
-    identity::{Project, Secret},
+    identity::{Project, Secret, token::Token},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -75,6 +75,12 @@ impl Profile {
     /// Whether anything is left to get a token with.
     pub(crate) fn can_log_in(&self) -> bool {
         self.refresh.is_some() || (self.user.is_some() && self.password.is_some())
+    }
+}
+
+impl From<Token> for HeldToken {
+    fn from(token: Token) -> Self {
+        Self { token: token.token, expires_at: token.expires_at, project_id: token.project_id }
     }
 }
 

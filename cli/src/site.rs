@@ -11,7 +11,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use cirro_client::{Http, Login, refreshed};
 use cirro_models::{
     Context, Error, Id, Page, Result, Stores, Timestamp, Trace, Verbs,
-    identity::{Project, Secret, project::ProjectFilter, token::Token},
+    identity::{KeySecret, Project, Secret, project::ProjectFilter, token::Token},
 };
 use serde_json::Value;
 use std::sync::{
@@ -37,6 +37,8 @@ pub(crate) struct Said<T> {
 enum Source {
     /// `CIRRO_TOKEN`: there is no other.
     Environment,
+    /// An API key in `CIRRO_TOKEN`, which gets tokens for as long as it is good.
+    Key(KeySecret),
     /// The profile.
     Profile(Folder),
 }
@@ -96,7 +98,9 @@ impl Site {
         let heard = Arc::new(Heard::new(http.clone()));
         let stores = Arc::new(Stores::default().elsewhere(heard.clone()));
         let asked = global.project().map(str::to_owned);
-        let (source, project, held) = if let Some(token) = given {
+        let (source, project, held) = if let Some(key) = given.as_deref().and_then(KeySecret::read) {
+            (Source::Key(key), asked, None)
+        } else if let Some(token) = given {
             (Source::Environment, asked, Some(from_environment(&token)))
         } else {
             let profile = own.ok_or_else(|| not_logged_in(&url))?;
@@ -135,7 +139,7 @@ impl Site {
         let keyed = |ctx: Context| key.map_or_else(|| ctx.clone(), |key| ctx.clone().keyed(key));
         let mut ctx = keyed(self.context().await?);
         let mut answer = verb(ctx.clone()).await;
-        if matches!(answer, Err(Error::Unauthenticated { .. })) && matches!(self.source, Source::Profile(_)) {
+        if matches!(answer, Err(Error::Unauthenticated { .. })) && !matches!(self.source, Source::Environment) {
             ctx = keyed(self.renewed().await?);
             answer = verb(ctx.clone()).await;
         }
@@ -173,6 +177,9 @@ impl Site {
             (Some(token), _) if good(token) => Ok(token.clone()),
             _ => {
                 let fresh = self.renew(held.take()).await?;
+                if let Source::Key(_) = self.source {
+                    self.check_project(&fresh).await?;
+                }
                 Ok(held.insert(fresh).clone())
             }
         }
@@ -197,16 +204,20 @@ impl Site {
             return Ok(());
         }
         Err(Failure::usage(format!(
-            "CIRRO_TOKEN is not for project {asked}: get one with `cirro --project {asked} token`, or leave the project out"
+            "CIRRO_TOKEN is not for project {asked}: get one with `cirro --project {asked} token` or `cirro key create --in {asked}`, or leave the project out"
         )))
     }
 
     async fn renew(&self, old: Option<HeldToken>) -> Result<HeldToken, Failure> {
-        let Source::Profile(folder) = &self.source else {
-            return Err(Error::unauthenticated(
-                "the token in CIRRO_TOKEN is not accepted: get a new one with `cirro token`",
-            )
-            .into());
+        let folder = match &self.source {
+            Source::Profile(folder) => folder,
+            Source::Key(key) => return Ok(from_key(&self.http, key).await?),
+            Source::Environment => {
+                return Err(Error::unauthenticated(
+                    "the token in CIRRO_TOKEN is not accepted: get a new one with `cirro token`",
+                )
+                .into());
+            }
         };
         // Held over the call on purpose: it keeps this person's other commands from spending the same refresh secret.
         let lock = {
@@ -250,12 +261,24 @@ fn request_id() -> Result<String, Failure> {
 
 /// Puts a token that was just got into the profile.
 pub(crate) fn take_over(profile: &mut Profile, key: String, token: Token) -> HeldToken {
-    let held = HeldToken { token: token.token, expires_at: token.expires_at, project_id: token.project_id };
-    profile.refresh = token.refresh;
+    profile.refresh.clone_from(&token.refresh);
+    let held = HeldToken::from(token);
     let now = Timestamp::now();
     profile.tokens.retain(|_, token| token.expires_at > now);
     profile.tokens.insert(key, held.clone());
     held
+}
+
+/// A new token for a key.
+async fn from_key(http: &Http, key: &KeySecret) -> Result<HeldToken> {
+    let login = Login { name: key.id.to_string(), secret: key.text(), project: None };
+    let refused = |error: Error| match error {
+        Error::Unauthenticated { .. } => Error::unauthenticated(
+            "the API key in CIRRO_TOKEN is not known, has expired or was deleted: make another with `cirro key create`",
+        ),
+        other => other,
+    };
+    login.token(http).await.map(HeldToken::from).map_err(refused)
 }
 
 /// A new token: by the refresh secret, else by the password that is kept.

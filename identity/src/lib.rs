@@ -3,8 +3,10 @@
 mod attempts;
 pub mod authority;
 pub mod bootstrap;
+mod claimed;
 mod controllers;
 mod enrolment;
+mod exchange;
 pub mod keys;
 mod login;
 mod password;
@@ -31,7 +33,10 @@ pub const MIGRATIONS: Migrations = Migrations(embed_migrations!("migrations"));
 /// The service: what it owns and what else it answers. `verifier` learns its keys;
 /// [`cirro_server::token::follow`] tells it what is revoked. A site of one process has no authority: nobody joins it.
 pub async fn service(database: Database, verifier: Arc<Verifier>, authority: Option<Arc<Authority>>) -> Result<Owner> {
+    let attempts = Arc::new(attempts::Attempts::new(database.clone(), verifier.clone()));
     let signer = Arc::new(Signer::open(&database, verifier).await?);
+    let exchange =
+        exchange::OwnExchange { database: database.clone(), signer: signer.clone(), attempts: attempts.clone() };
     let owner = Owner::new(Service::Identity, database)
         .owns::<User>(controllers::Users)
         .owns::<Project>(controllers::Projects)
@@ -45,8 +50,9 @@ pub async fn service(database: Database, verifier: Arc<Verifier>, authority: Opt
         .answers(routes::token::routes, routes::token::describe)
         .answers(routes::me::routes, routes::me::describe)
         .answers(routes::enrolment::routes, routes::enrolment::describe)
+        .exchanges(Arc::new(exchange))
         .shares(signer)
-        .shares(Arc::new(attempts::Attempts::default()));
+        .shares(attempts);
     Ok(match authority {
         Some(authority) => owner.shares(authority),
         None => owner,

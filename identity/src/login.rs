@@ -3,17 +3,17 @@
 //! Rights are read in the transaction that also says when the token was made: see [`Signer::moment`].
 
 use crate::{
-    attempts::{Attempt, Attempts},
+    attempts::{Attempt, Attempts, note_place},
+    claimed::{self, Claimed},
     password, records,
     rights::{Rights, present_rights},
     signer::Signer,
 };
 use actix_web::HttpRequest;
-use base64::{Engine, engine::general_purpose::STANDARD};
 use cirro_models::{
     Error, Id, Principal, Reach, Result, Role, Timestamp,
     identity::{
-        ApiKey, Project, Secret, User,
+        ApiKey, KeySecret, Project, Secret, User,
         project::ProjectFilter,
         token::{Token, TokenRequest},
         user::UserFilter,
@@ -24,7 +24,7 @@ use cirro_server::{
     Database, Tx,
     controller::service_subject,
     db::RequestNote,
-    http::{Asked, Shared, client_address},
+    http::{Asked, Shared},
 };
 use std::sync::Arc;
 
@@ -32,17 +32,36 @@ use std::sync::Arc;
 const REFRESH_S: i64 = 12 * 3600;
 /// The longest name that can be anybody's: `node:` and an id, or a [`cirro_models::Name`].
 const LONGEST: usize = 63;
+/// What the names of nodes begin with.
+const NODE: &str = "node:";
 
 /// What a token is made of.
-struct Grounds {
+pub(crate) struct Grounds {
     who: Principal,
     /// Whose it is.
     root: String,
     /// When the rights were read.
     made: Timestamp,
+    /// When what proves it ends, if the token may not outlive that.
+    ends: Option<Timestamp>,
     project: Option<(Id<Project>, Role)>,
     operator: bool,
     refresh: Option<Secret>,
+}
+
+/// What is noted with a login.
+struct Noted {
+    note: Arc<RequestNote>,
+    /// Where it comes from, if that is new.
+    place: Option<String>,
+}
+
+impl Noted {
+    /// It was theirs, at this moment.
+    fn theirs(&self, tx: &mut Tx<'_>, who: &Principal, made: Timestamp) -> Result<()> {
+        tx.note_as(who);
+        self.place.as_ref().map_or(Ok(()), |place| note_place(tx.connection(), place, made))
+    }
 }
 
 /// How a person has proven who they are; asked again in the transaction that gives the token.
@@ -58,30 +77,53 @@ enum Proof {
 pub(crate) async fn answer(shared: &Shared, request: &HttpRequest, asked: TokenRequest) -> Result<Token> {
     let (database, signer) = (shared.stores.part::<Database>()?, shared.stores.part::<Signer>()?);
     let attempts = shared.stores.part::<Attempts>()?;
+    let from = claimed::place(request, asked.from)?;
     // under which name, it says when that is proven
     let id = Asked::of(request).request_id.clone();
     let note = Arc::new(RequestNote::of_stranger(id, "create", "token"));
     let grounds = if let Some(refresh) = asked.refresh {
         let (user, kept) = refreshing(&database, refresh).await?;
-        for_user(&database, &signer, user, asked.project, Proof::Refresh(kept), note).await?
+        let noted = Noted { note, place: None };
+        for_user(&database, &signer, user, asked.project, Proof::Refresh(kept), noted).await?
     } else {
-        let (name, secret) = basic(request)?;
-        if name.len() > LONGEST {
-            return Err(wrong());
-        }
-        let mut attempt = Attempt::new(&name, client_address(request));
-        let clock = signer.clock();
-        attempts.begin(&mut attempt, clock.steady())?;
-        let proven = prove(&database, &signer, &name, secret, asked.project, note).await;
-        if matches!(proven, Err(Error::Unauthenticated { .. })) {
-            attempts.failed(&attempt, clock.steady());
-        } else {
-            attempts.succeeded(&attempt, clock.steady());
-        }
-        proven?
+        let who = Claimed::read(request, from)?;
+        proven(&database, &signer, &attempts, who, asked.project, note).await?
     };
-    let Grounds { who, root, made, project, operator, refresh } = grounds;
-    let (token, expires_at) = signer.token(&who, root, made, project.clone(), operator)?;
+    signed(&signer, grounds)
+}
+
+/// What the claim is good for, if it is true; wrong ones are counted.
+pub(crate) async fn proven(
+    database: &Database,
+    signer: &Arc<Signer>,
+    attempts: &Attempts,
+    claimed: Claimed,
+    project: Option<String>,
+    note: Arc<RequestNote>,
+) -> Result<Grounds> {
+    let Claimed { name, secret, from } = claimed;
+    if name.len() > LONGEST {
+        return Err(wrong());
+    }
+    let mut attempt = Attempt::new(&name, from);
+    if name.starts_with(NODE) || name.parse::<Id<ApiKey>>().is_ok() {
+        attempt = attempt.with_drawn_secret();
+    }
+    attempts.begin(&mut attempt).await?;
+    let noted = Noted { note, place: attempts.new_place(&attempt) };
+    let proven = prove(database, signer, &name, secret, project, noted).await;
+    match &proven {
+        Ok(_) => attempts.succeeded(&attempt).await,
+        Err(Error::Unauthenticated { .. }) => attempts.failed(&attempt),
+        Err(_) => attempts.let_go(&attempt).await,
+    }
+    proven
+}
+
+/// The token that is made of this.
+pub(crate) fn signed(signer: &Signer, grounds: Grounds) -> Result<Token> {
+    let Grounds { who, root, made, ends, project, operator, refresh } = grounds;
+    let (token, expires_at) = signer.token(&who, root, made, ends, project.clone(), operator)?;
     let (project_id, role) = project.unzip();
     Ok(Token { token: Secret::new(token), expires_at, refresh, subject: who.to_string(), project_id, role, operator })
 }
@@ -92,37 +134,16 @@ async fn prove(
     name: &str,
     secret: Secret,
     project: Option<String>,
-    note: Arc<RequestNote>,
+    noted: Noted,
 ) -> Result<Grounds> {
-    if let Some(id) = name.strip_prefix("node:") {
-        return node(database, signer.clone(), id, secret, note).await;
+    if let Some(id) = name.strip_prefix(NODE) {
+        return node(database, signer.clone(), id, secret, noted).await;
     }
     if let Ok(key) = name.parse::<Id<ApiKey>>() {
-        return api_key(database, signer.clone(), key, secret, note).await;
+        return api_key(database, signer.clone(), key, secret, noted).await;
     }
     let (user, hash) = person(database, name, secret).await?;
-    for_user(database, signer, user, project, Proof::Password(hash), note).await
-}
-
-/// The name and secret of a Basic header (RFC 7617); a node's name holds a colon, so the last one divides.
-fn basic(request: &HttpRequest) -> Result<(String, Secret)> {
-    let refuse = || {
-        Error::unauthenticated(
-            "send `Authorization: Basic …` with a user's name and password, or with a key's id and secret",
-        )
-    };
-    let header = request.headers().get("authorization").and_then(|value| value.to_str().ok()).ok_or_else(refuse)?;
-    let (scheme, encoded) = header.split_once(' ').ok_or_else(refuse)?;
-    if !scheme.eq_ignore_ascii_case("basic") {
-        return Err(refuse());
-    }
-    let text =
-        STANDARD.decode(encoded.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(refuse)?;
-    let divided = match text.strip_prefix("node:") {
-        Some(rest) => rest.split_once(':').map(|(id, secret)| (format!("node:{id}"), secret)),
-        None => text.split_once(':').map(|(name, secret)| (name.to_owned(), secret)),
-    };
-    divided.map(|(name, secret)| (name, Secret::new(secret))).ok_or_else(refuse)
+    for_user(database, signer, user, project, Proof::Password(hash), noted).await
 }
 
 fn wrong() -> Error {
@@ -168,11 +189,12 @@ async fn for_user(
     user: Id<User>,
     project: Option<String>,
     proof: Proof,
-    note: Arc<RequestNote>,
+    noted: Noted,
 ) -> Result<Grounds> {
     let refresh = Secret::new(format!("{user}.{}", password::random_secret()?.expose()));
     let (kept, signer, who) = (refresh.clone(), signer.clone(), Principal::User(user));
     let root = who.to_string();
+    let note = noted.note.clone();
     let give = move |tx: &mut Tx<'_>| {
         let made = signer.moment(tx, &root)?;
         let rights = present_rights(tx.connection(), user)?;
@@ -190,8 +212,9 @@ async fn for_user(
         let owner = format!("refresh:{user}:{}", password::digest(&kept));
         records::set_secret(tx.connection(), &owner, &kept, made.plus_seconds(REFRESH_S))?;
         let (root, operator, refresh) = (root.clone(), rights.is_operator(), Some(kept.clone()));
-        tx.note_as(&Principal::User(user));
-        Ok(Grounds { who: Principal::User(user), root, made, project, operator, refresh })
+        let (who, ends) = (Principal::User(user), None);
+        noted.theirs(tx, &who, made)?;
+        Ok(Grounds { who, root, made, ends, project, operator, refresh })
     };
     database.write(&service_subject(cirro_models::Service::Identity), Some(note), give).await
 }
@@ -234,8 +257,11 @@ async fn api_key(
     signer: Arc<Signer>,
     id: Id<ApiKey>,
     secret: Secret,
-    note: Arc<RequestNote>,
+    noted: Noted,
 ) -> Result<Grounds> {
+    // with Basic, the whole text is the password; keys of earlier releases had the proof alone
+    let secret = KeySecret::read(secret.expose()).filter(|key| key.id == id).map_or(secret, |key| key.proof);
+    let note = noted.note.clone();
     let give = move |tx: &mut Tx<'_>| {
         if !records::is_secret_of(tx.connection(), &format!("key:{id}"), &secret)? {
             return Err(wrong());
@@ -255,28 +281,23 @@ async fn api_key(
         let held = held.ok_or_else(|| Error::forbidden("the key's user has no role in its project any more"))?;
         let role = if held.rank() < key.role.rank() { held } else { key.role.clone() };
         let project = Some((key.project_id, role));
-        tx.note_as(&who);
-        Ok(Grounds { who, root, made, project, operator: false, refresh: None })
+        noted.theirs(tx, &who, made)?;
+        Ok(Grounds { who, root, made, ends: Some(key.expires_at), project, operator: false, refresh: None })
     };
     database.write(&service_subject(cirro_models::Service::Identity), Some(note), give).await
 }
 
-async fn node(
-    database: &Database,
-    signer: Arc<Signer>,
-    id: &str,
-    secret: Secret,
-    note: Arc<RequestNote>,
-) -> Result<Grounds> {
+async fn node(database: &Database, signer: Arc<Signer>, id: &str, secret: Secret, noted: Noted) -> Result<Grounds> {
     let who = Principal::Node(id.parse().map_err(|_| wrong())?);
+    let note = noted.note.clone();
     let give = move |tx: &mut Tx<'_>| {
         let root = who.to_string();
         let made = signer.moment(tx, &root)?;
         if !records::is_secret_of(tx.connection(), &root, &secret)? {
             return Err(wrong());
         }
-        tx.note_as(&who);
-        Ok(Grounds { who: who.clone(), root, made, project: None, operator: false, refresh: None })
+        noted.theirs(tx, &who, made)?;
+        Ok(Grounds { who: who.clone(), root, made, ends: None, project: None, operator: false, refresh: None })
     };
     database.write(&service_subject(cirro_models::Service::Identity), Some(note), give).await
 }

@@ -67,29 +67,23 @@ impl Signer {
     }
     /// The present moment for `subject`, in a transaction: nobody else's transaction about it is between its moment and
     /// its end. So a token counts as made before a revocation if it was made from what that has taken away.
-    ///
-    /// It is read from the database where several processes share one, as their machines' clocks differ.
     pub(crate) fn moment(&self, tx: &mut Tx<'_>, subject: &str) -> Result<Timestamp> {
         tx.exclusive(lock_of(subject))?;
-        match tx.connection() {
-            AnyConnection::Sqlite(_) => Ok(self.clock().now()),
-            AnyConnection::Pg(c) => {
-                let now: Micros = diesel::sql_query(DATABASE_TIME).get_result(c).map_err(Error::internal)?;
-                Ok(Timestamp::from_micros(now.micros.saturating_add(self.clock().ahead_us())))
-            }
-        }
+        database_time(tx.connection(), self.clock())
     }
-    /// A token for a principal with these rights, which it had at the moment `made`, and when it ends. `root` is whose
-    /// it is.
+    /// A token for a principal with these rights, which it had at the moment `made`, and when it ends: in time, and no
+    /// later than `ends`. `root` is whose it is.
     pub(crate) fn token(
         &self,
         who: &Principal,
         root: String,
         made: Timestamp,
+        ends: Option<Timestamp>,
         project: Option<(Id<Project>, Role)>,
         operator: bool,
     ) -> Result<(String, Timestamp)> {
-        let exp = made.micros() / 1_000_000 + LIFETIME_S;
+        let exp = ends.map_or(made.plus_seconds(LIFETIME_S), |ends| ends.min(made.plus_seconds(LIFETIME_S)));
+        let exp = exp.micros() / 1_000_000;
         let (project, role) = project.unzip();
         let claims = Claims {
             sub: who.to_string(),
@@ -126,6 +120,17 @@ impl Signer {
     /// Takes effect on this process's verifier at once; others hear of it from the change feed.
     pub(crate) fn revoked(&self, rows: &[Revocation]) {
         rows.iter().for_each(|row| self.verifier.revoke(&row.subject, row.meta.created_at));
+    }
+}
+
+/// The present moment. It is read from the database where several processes share one, as their machines' clocks differ.
+pub(crate) fn database_time(c: &mut AnyConnection, clock: &Clock) -> Result<Timestamp> {
+    match c {
+        AnyConnection::Sqlite(_) => Ok(clock.now()),
+        AnyConnection::Pg(c) => {
+            let now: Micros = diesel::sql_query(DATABASE_TIME).get_result(c).map_err(Error::internal)?;
+            Ok(Timestamp::from_micros(now.micros.saturating_add(clock.ahead_us())))
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What identity does without being asked.
 
-use crate::{enrolment, signer::Signer};
+use crate::{attempts, enrolment, signer::Signer};
 use cirro_models::{
     Context, Error, Id, Result, Timestamp,
     identity::{JoinToken, Revocation, join_token::jointoken_rows, revocation::revocation_rows},
@@ -21,7 +21,7 @@ const SHOWN_S: i64 = 24 * 3600;
 const DIFFERENCE_S: i64 = 60;
 
 /// Runs until dropped: makes the next key that signs tokens in time, and drops revocations that have nothing
-/// left to end, and old join tokens. Whoever is late or twice does no harm.
+/// left to end, old join tokens, and failed logins of long ago. Whoever is late or twice does no harm.
 pub async fn run(ctx: impl Fn() -> Context + Send) {
     let mut tick = tokio::time::interval(EVERY);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -48,7 +48,8 @@ pub async fn step(ctx: &Context) -> Result<()> {
         drop_all::<Revocation>(ctx, over, drop_revocation).await?;
     }
     let before = now.plus_seconds(-SHOWN_S);
-    drop_all::<JoinToken>(ctx, move |c| join_tokens(c, before), enrolment::drop_token).await
+    drop_all::<JoinToken>(ctx, move |c| join_tokens(c, before), enrolment::drop_token).await?;
+    attempts::sweep(&database, now).await
 }
 
 /// Drops what is over, a few rows at a time. What is found is gone afterwards, so this ends.

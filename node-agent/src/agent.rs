@@ -10,14 +10,16 @@ use crate::{
     memory::Memory,
     plan::{self, Action, Subject},
     report::{NodeReporter, StorageReporter},
-    seen, watch,
+    seen,
+    story::Story,
+    watch,
 };
 use cirro_models::{
     compute::report::{NodeReport, NodeSeen},
     storage::assignment::{StorageAssignment, StorageReport},
 };
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     future::Future,
     sync::Arc,
     time::{Duration, Instant},
@@ -26,6 +28,7 @@ use tokio::{
     sync::watch::Receiver,
     task::{Id as TaskId, JoinSet},
 };
+use tracing::Instrument;
 use uuid::Uuid;
 
 /// How an agent works; the defaults suit a machine with real guests.
@@ -82,8 +85,8 @@ impl Agent {
 
 /// What a report was, and whether it was acknowledged.
 enum Sent {
-    Node(NodeReport, bool),
-    Storage(StorageReport, bool),
+    Node(NodeReport, BTreeSet<String>, bool),
+    Storage(StorageReport, BTreeSet<String>, bool),
 }
 
 struct Wheel {
@@ -94,11 +97,22 @@ struct Wheel {
     memory: Memory,
     consoles: Consoles,
     work: JoinSet<Result<Option<String>>>,
-    subjects: HashMap<TaskId, Subject>,
+    begun: HashMap<TaskId, Begun>,
     sending: JoinSet<Sent>,
     to_compute: NodeReporter,
     to_storage: StorageReporter,
+    for_compute: Story,
+    for_storage: Story,
     blind: bool,
+}
+
+/// An action that is under way.
+struct Begun {
+    subject: Subject,
+    /// Storage is told of it, not compute.
+    of_disks: bool,
+    /// Under which request it was asked for.
+    request: Option<String>,
 }
 
 impl Wheel {
@@ -117,10 +131,12 @@ impl Wheel {
             memory: Memory::default(),
             consoles: Consoles::default(),
             work: JoinSet::new(),
-            subjects: HashMap::new(),
+            begun: HashMap::new(),
             sending: JoinSet::new(),
             to_compute: NodeReporter::new(boot_id, heartbeat),
             to_storage: StorageReporter::new(boot_id, heartbeat),
+            for_compute: Story::default(),
+            for_storage: Story::default(),
             blind: false,
         }
     }
@@ -215,12 +231,15 @@ impl Wheel {
         }
         actions.extend(plan::plan(desired, observed, &self.memory));
         for action in actions.into_iter().take(free) {
-            tracing::info!(action = action.verb(), subject = ?action.subject(), "begun");
+            let request = desired.and_then(|desired| desired.request_of(&action)).map(str::to_owned);
+            let begun = Begun { subject: action.subject(), of_disks: action.is_of_disks(), request };
+            tracing::info!(action = action.verb(), subject = ?begun.subject, request_id = begun.request, "begun");
             self.memory.begin(&action);
             let hypervisor = self.agent.hypervisor.clone();
-            let subject = action.subject();
-            let task = self.work.spawn(async move { act::perform(&action, hypervisor.as_ref()).await });
-            self.subjects.insert(task.id(), subject);
+            let span = tracing::info_span!("act", request_id = begun.request);
+            let work = async move { act::perform(&action, hypervisor.as_ref()).await };
+            let task = self.work.spawn(work.instrument(span));
+            self.begun.insert(task.id(), begun);
         }
     }
 
@@ -232,9 +251,13 @@ impl Wheel {
                 (error.id(), Err(("the agent failed at it; see the node's log".to_owned(), error.to_string())))
             }
         };
-        let Some(subject) = self.subjects.remove(&task) else { return };
+        let Some(Begun { subject, of_disks, request }) = self.begun.remove(&task) else { return };
         if let Err((_, causes)) = &outcome {
-            tracing::warn!(?subject, reason = causes, "an action failed");
+            tracing::warn!(?subject, reason = causes, request_id = request, "an action failed");
+        }
+        if let Some(request) = request {
+            let story = if of_disks { &mut self.for_storage } else { &mut self.for_compute };
+            story.done_for(request);
         }
         if let Subject::Console(id) = subject {
             self.memory.end(subject, None);
@@ -276,12 +299,13 @@ impl Wheel {
         let epoch = orders.map(|orders| orders.epoch.as_str());
         let Some(report) = self.to_compute.due(self.memory.now, epoch, whole) else { return };
         let control_plane = self.agent.control_plane.clone();
+        let (id, requests) = self.for_compute.report("compute");
         self.sending.spawn(async move {
-            let result = control_plane.report(&report).await;
+            let result = control_plane.report(&report, &id).await;
             if let Err(error) = &result {
                 tracing::debug!(%error, "compute did not take the report; it is told again");
             }
-            Sent::Node(report, result.is_ok())
+            Sent::Node(report, requests, result.is_ok())
         });
     }
 
@@ -296,31 +320,41 @@ impl Wheel {
         };
         let Some(report) = self.to_storage.due(self.memory.now, whole) else { return };
         let control_plane = self.agent.control_plane.clone();
+        let (id, requests) = self.for_storage.report("storage");
         self.sending.spawn(async move {
-            let result = control_plane.storage_report(&report).await;
+            let result = control_plane.storage_report(&report, &id).await;
             if let Err(error) = &result {
                 tracing::debug!(%error, "storage did not take the report; it is told again");
             }
-            Sent::Storage(report, result.is_ok())
+            Sent::Storage(report, requests, result.is_ok())
         });
     }
 
     fn heard(&mut self, sent: Option<Sent>) {
         let now = self.began.elapsed();
         match sent {
-            Some(Sent::Node(report, acknowledged)) => {
+            Some(Sent::Node(report, requests, acknowledged)) => {
                 if acknowledged {
+                    self.for_compute.told(&requests);
                     self.consoles.acknowledge(&report.console_logs, now);
                 }
                 self.to_compute.sent(now, report, acknowledged);
             }
-            Some(Sent::Storage(report, acknowledged)) => self.to_storage.sent(now, report, acknowledged),
+            Some(Sent::Storage(report, requests, acknowledged)) => {
+                if acknowledged {
+                    self.for_storage.told(&requests);
+                }
+                self.to_storage.sent(now, report, acknowledged);
+            }
             None => tracing::warn!("a report was cut off"),
         }
     }
 }
 
 impl Action {
+    fn is_of_disks(&self) -> bool {
+        matches!(self, Self::Attach { .. } | Self::Detach { .. } | Self::MakeVolume { .. } | Self::RemoveVolume { .. })
+    }
     fn verb(&self) -> &'static str {
         match self {
             Self::Build { .. } => "build",

@@ -20,11 +20,11 @@ pub trait ControlPlane: Send + Sync + 'static {
     /// Storage's orders, in the same way.
     async fn storage_assignment(&self, since: Option<&str>, wait: Duration) -> Result<StorageAssignment>;
 
-    /// Tells compute what was seen and done; `Ok` means that it is recorded there.
-    async fn report(&self, report: &NodeReport) -> Result<()>;
+    /// Tells compute what was seen and done, under this request id; `Ok` means that it is recorded there.
+    async fn report(&self, report: &NodeReport, id: &str) -> Result<()>;
 
     /// Tells storage what was seen and done.
-    async fn storage_report(&self, report: &StorageReport) -> Result<()>;
+    async fn storage_report(&self, report: &StorageReport, id: &str) -> Result<()>;
 
     /// Streams an image's bytes into a file, which is empty. Whoever calls checks the digest.
     async fn fetch_image(&self, image: &ImageSpec, into: &mut tokio::fs::File) -> Result<()>;

@@ -1,14 +1,16 @@
 //! What the control plane asks of this node, put together from its answers.
 
+use crate::plan::{Action, Subject};
 use cirro_models::{
     Generation, Id,
     compute::{
         Instance,
         assignment::{AssignedAction, AssignedConsoleLog, InstanceSpec, NodeAssignment, Tombstone},
     },
-    storage::assignment::StorageAssignment,
+    storage::{Volume, assignment::StorageAssignment},
 };
 use std::{collections::BTreeMap, sync::Arc};
+use uuid::Uuid;
 
 /// What compute asks for: the complete list, and every body that has come since the epoch began.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +28,8 @@ pub struct Instances {
     pub actions: Vec<AssignedAction>,
     /// Console texts that are asked for.
     pub console_logs: Vec<AssignedConsoleLog>,
+    /// Under which requests what is not done yet was asked for, by its id.
+    pub requests: BTreeMap<Uuid, String>,
 }
 
 impl Instances {
@@ -46,6 +50,7 @@ impl Instances {
             tombstones: answer.tombstones,
             actions: answer.actions,
             console_logs: answer.console_logs,
+            requests: answer.requests,
         }
     }
 
@@ -75,4 +80,29 @@ pub struct Desired {
     pub instances: Arc<Instances>,
     /// Storage's.
     pub storage: Arc<StorageAssignment>,
+}
+
+impl Desired {
+    /// Under which request an action is done, if the control plane told: for the log, and the report.
+    pub fn request_of(&self, action: &Action) -> Option<&str> {
+        let (compute, storage) = (&self.instances.requests, &self.storage.requests);
+        let attachment = |id: Id<Instance>, volume: Id<Volume>| {
+            let mut ours = self.storage.attachments.iter();
+            let ours = ours.find(|row| row.instance_id == id && row.volume_id == volume)?;
+            storage.get(&ours.id.uuid())
+        };
+        let found = match action {
+            Action::Attach { id, volume } | Action::Detach { id, volume } => attachment(*id, *volume),
+            _ => match action.subject() {
+                Subject::Volume(id) => storage.get(&id.uuid()),
+                Subject::Console(id) => compute.get(&id.uuid()),
+                // what changes an instance, or else what is asked of one that stays as it is
+                Subject::Instance(id) => compute.get(&id.uuid()).or_else(|| {
+                    let asked = self.instances.actions.iter().find(|asked| asked.instance_id == id)?;
+                    compute.get(&asked.id.uuid())
+                }),
+            },
+        };
+        found.map(String::as_str)
+    }
 }

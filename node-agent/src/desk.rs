@@ -21,7 +21,7 @@ use cirro_models::{
 };
 use parking_lot::Mutex;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -67,6 +67,10 @@ pub struct Papers {
     pub knocks: usize,
     /// How often image bytes were fetched.
     pub fetches: usize,
+    /// Under which requests things were asked for, by their ids.
+    pub requests: BTreeMap<Uuid, String>,
+    /// Under which ids reports came.
+    pub report_ids: BTreeSet<String>,
     last: Option<(Uuid, u64)>,
 }
 
@@ -174,6 +178,7 @@ impl ControlPlane for Desk {
             tombstones: papers.tombstones.clone(),
             actions: papers.actions.clone(),
             console_logs: papers.questions.clone(),
+            requests: papers.requests.clone(),
         })
     }
 
@@ -187,12 +192,14 @@ impl ControlPlane for Desk {
             volumes: papers.volumes.clone(),
             attachments: papers.attachments.clone(),
             volume_tombstones: papers.volume_tombstones.clone(),
+            requests: papers.requests.clone(),
         })
     }
 
-    async fn report(&self, report: &NodeReport) -> Result<()> {
+    async fn report(&self, report: &NodeReport, id: &str) -> Result<()> {
         self.open()?;
         let mut papers = self.papers.lock();
+        papers.report_ids.insert(id.to_owned());
         let stale = papers.last.is_some_and(|(boot, last)| boot == report.boot_id && report.sequence <= last);
         if stale {
             return Ok(());
@@ -210,9 +217,10 @@ impl ControlPlane for Desk {
         Ok(())
     }
 
-    async fn storage_report(&self, report: &StorageReport) -> Result<()> {
+    async fn storage_report(&self, report: &StorageReport, id: &str) -> Result<()> {
         self.open()?;
         self.with(|papers| {
+            papers.report_ids.insert(id.to_owned());
             papers.volumes_seen.extend(report.volumes.iter().map(|seen| (seen.id, seen.clone())));
             papers.attachments_seen.extend(report.attachments.iter().map(|seen| (seen.id, seen.clone())));
             papers.volume_tombstones.retain(|id| !report.volumes_gone.contains(id));

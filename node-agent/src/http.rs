@@ -109,9 +109,9 @@ impl HttpControlPlane {
         self.checked(answer).await
     }
 
-    async fn tell(&self, service: &str, report: &(impl Serialize + Sync)) -> Result<()> {
+    async fn tell(&self, service: &str, report: &(impl Serialize + Sync), id: &str) -> Result<()> {
         let path = format!("/{service}/v1/nodereport/{}", self.node);
-        let ctx = self.context(ANSWER).await?;
+        let ctx = self.context(ANSWER).await?.named(id);
         let body = serde_json::to_vec(report).map_err(Error::internal)?;
         let answer = self.http().answer(&ctx, "POST", &path, Some(body.into()), &[]).await;
         let answer = self.checked(answer).await?;
@@ -142,12 +142,12 @@ impl ControlPlane for HttpControlPlane {
         self.ask("storage", since, wait).await
     }
 
-    async fn report(&self, report: &NodeReport) -> Result<()> {
-        self.tell("compute", report).await
+    async fn report(&self, report: &NodeReport, id: &str) -> Result<()> {
+        self.tell("compute", report, id).await
     }
 
-    async fn storage_report(&self, report: &StorageReport) -> Result<()> {
-        self.tell("storage", report).await
+    async fn storage_report(&self, report: &StorageReport, id: &str) -> Result<()> {
+        self.tell("storage", report, id).await
     }
 
     async fn fetch_image(&self, image: &ImageSpec, into: &mut tokio::fs::File) -> Result<()> {

@@ -32,4 +32,5 @@ pub mod report;
 pub mod room;
 pub mod seen;
 pub mod simulated;
+pub mod story;
 pub mod watch;

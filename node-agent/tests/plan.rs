@@ -26,7 +26,7 @@ use cirro_node_agent_core::{
 };
 use kit::{id, spec};
 use proptest::{collection::vec, prelude::*};
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 const EPOCH: &str = "now";
 
@@ -39,12 +39,21 @@ fn orders(specs: Vec<InstanceSpec>, tombstones: Vec<Tombstone>, actions: Vec<Ass
         tombstones,
         actions,
         console_logs: Vec::new(),
+        requests: BTreeMap::new(),
     }
 }
 
 fn storage(volumes: Vec<VolumeSpec>, attachments: Vec<AttachmentSpec>, gone: Vec<u128>) -> StorageAssignment {
     let volume_tombstones = gone.into_iter().map(id).collect();
-    StorageAssignment { epoch: EPOCH.to_owned(), revision: "1".to_owned(), volumes, attachments, volume_tombstones }
+    let requests = BTreeMap::new();
+    StorageAssignment {
+        epoch: EPOCH.to_owned(),
+        revision: "1".to_owned(),
+        volumes,
+        attachments,
+        volume_tombstones,
+        requests,
+    }
 }
 
 fn desired(instances: NodeAssignment, storage: StorageAssignment) -> Desired {

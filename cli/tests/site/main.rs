@@ -4,7 +4,7 @@
 mod fake;
 mod queue;
 
-use fake::{Fake, PROJECT};
+use fake::{Fake, KEY, PROJECT};
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -139,6 +139,31 @@ fn a_login_goes_to_its_own_site_only() {
     command.env("CIRRO_URL", &other.url).env("CIRRO_TOKEN", "given");
     other.state().good.push("given".to_owned());
     assert_eq!(finish(command, "").code, 0);
+}
+
+#[test]
+fn a_given_key_gets_tokens_for_as_long_as_it_is_good_and_works_in_its_own_project() {
+    let alice = Alice::logged_in();
+    let with = |key: &str, words: &[&str]| {
+        let mut command = alice.command(words);
+        command.env("CIRRO_URL", &alice.site.url).env("CIRRO_TOKEN", key);
+        finish(command, "")
+    };
+    let before = alice.site.state().good.len();
+    assert_eq!(with(KEY.0, &["instance", "list"]).code, 0);
+    let did = with(KEY.0, &["token"]);
+    assert_eq!(did.out.trim(), alice.site.state().good.last().expect("it got one"));
+    assert_eq!(alice.site.state().good.len(), before + 2);
+    alice.site.add(
+        "project",
+        json!({"name": "other", "max_instances": 1, "max_vcpus": 1, "max_memory_mib": 1, "max_volumes": 1,
+            "max_volume_gib": 1, "max_image_gib": 1}),
+    );
+    let did = with(KEY.0, &["--project", "other", "instance", "delete", "web1"]);
+    assert_eq!(did.code, 2, "{did:?}");
+    let wrong = KEY.0.replace("ubiquitous", "wrong");
+    let did = with(&wrong, &["instance", "list"]);
+    assert!(did.code == 4 && did.err.contains("cirro key create") && !did.err.contains("wrong-proof"), "{did:?}");
 }
 
 #[test]

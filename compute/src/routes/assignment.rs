@@ -21,7 +21,7 @@ use cirro_models::{
 };
 use cirro_server::{
     OwnerContext,
-    db::Feed,
+    db::{Feed, requests_of},
     http::{Caller, Failure, operation, still_known},
 };
 use serde::Deserialize;
@@ -167,6 +167,8 @@ fn whole(
 ) -> Result<NodeAssignment> {
     let mut rows = of_node::<Instance>(c, &InstanceFilter { node_id: Some(node), ..InstanceFilter::default() })?;
     rows.retain(|row| row.meta.deleted_at.is_none());
+    let pending = rows.iter().filter(|row| row.observed_generation != row.generation);
+    let mut asked_for: Vec<_> = pending.map(|row| row.id.uuid()).collect();
     let manifest = rows.iter().map(|row| AssignedInstance { id: row.id, generation: row.generation }).collect();
     rows.retain(|row| changed.is_none_or(|changed| changed.contains(&row.id.uuid())));
     let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
@@ -183,18 +185,27 @@ fn whole(
         status: Some(ConsoleLogStatus::Requested),
         ..ConsoleLogFilter::default()
     };
-    let actions = of_node::<InstanceAction>(c, &pending)?.into_iter();
-    let logs = of_node::<ConsoleLog>(c, &asked)?.into_iter();
+    let actions = of_node::<InstanceAction>(c, &pending)?;
+    let logs = of_node::<ConsoleLog>(c, &asked)?;
+    let tombstones = records::tombstones(c, node)?;
+    asked_for.extend(tombstones.iter().map(|stone| stone.id.uuid()));
+    asked_for.extend(actions.iter().map(|row| row.id.uuid()));
+    asked_for.extend(logs.iter().map(|row| row.id.uuid()));
     Ok(NodeAssignment {
         epoch: feed.epoch().to_string(),
         revision: revision.to_string(),
         manifest,
         instances,
-        tombstones: records::tombstones(c, node)?,
+        tombstones,
         actions: actions
+            .into_iter()
             .map(|row| AssignedAction { id: row.id, instance_id: row.instance_id, kind: row.kind })
             .collect(),
-        console_logs: logs.map(|row| AssignedConsoleLog { id: row.id, instance_id: row.instance_id }).collect(),
+        console_logs: logs
+            .into_iter()
+            .map(|row| AssignedConsoleLog { id: row.id, instance_id: row.instance_id })
+            .collect(),
+        requests: requests_of(c, asked_for)?,
     })
 }
 

@@ -1,11 +1,15 @@
 //! What a node is told: everything it should hold, what changed, and at once.
 
-use super::site::Site;
-use cirro_models::compute::{assignment::NodeAssignment, instance::InstanceStatus as S};
+use super::site::{Site, id};
+use cirro_models::{
+    Id,
+    compute::{Instance, assignment::NodeAssignment, instance::InstanceStatus as S},
+};
 use cirro_server::testkit::Backend;
 use futures_util::{future::join, poll};
 use serde_json::{Value, json};
 use std::{pin::pin, task::Poll};
+use uuid::Uuid;
 
 fn manifest(told: &NodeAssignment) -> Vec<i64> {
     told.manifest.iter().map(|entry| entry.generation.get()).collect()
@@ -30,6 +34,39 @@ async fn the_manifest_is_complete_and_bodies_are_those_that_changed() {
         assert_eq!(next.instances[0].generation.get(), 2);
         let nothing = site.assignment(site.node, &format!("?since={}", next.revision)).await;
         assert_eq!((nothing.manifest.len(), nothing.instances.len()), (2, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_node_is_told_who_asked_for_what_it_has_not_done_yet() {
+    for backend in Backend::BOTH {
+        let site = Site::new(backend).await;
+        let member = site.actors.member();
+        let asking = async |request: &str, method: &str, path: &str, body: Value| {
+            let bearer = format!("Bearer {}", member.token.expose());
+            let headers = [("authorization", bearer.as_str()), ("x-request-id", request)];
+            let body = if body.is_null() { String::new() } else { body.to_string() };
+            site.server.send(method, &format!("/compute/v1/{path}"), &headers, body).await.good()
+        };
+        let of =
+            async || -> Vec<(Uuid, String)> { site.assignment(site.node, "").await.requests.into_iter().collect() };
+        let made: Id<Instance> =
+            id(&asking("create-web1", "POST", "instance", site.wish("web1")).await).parse().unwrap();
+        assert_eq!(of().await, [(made.uuid(), "create-web1".to_owned())]);
+        site.saw_as(made, 1, S::Running).await;
+        assert_eq!(of().await, [], "it is done");
+        asking("stop-web1", "PATCH", &format!("instance/{made}"), json!({"power": "stopped"})).await;
+        assert_eq!(of().await, [(made.uuid(), "stop-web1".to_owned())]);
+        // what was refused changed nothing
+        let outsider = site.actors.viewer();
+        site.call(&outsider, "DELETE", &format!("instance/{made}"), Value::Null).await.problem(403);
+        asking("start-web1", "PATCH", &format!("instance/{made}"), json!({"power": "running"})).await;
+        site.saw_as(made, 3, S::Running).await;
+        let reboot = json!({"instance_id": made, "kind": "reboot"});
+        let action = id(&asking("reboot-web1", "POST", "instanceaction", reboot).await).parse().unwrap();
+        assert_eq!(of().await, [(action, "reboot-web1".to_owned())]);
+        asking("delete-web1", "DELETE", &format!("instance/{made}"), Value::Null).await;
+        assert!(of().await.contains(&(made.uuid(), "delete-web1".to_owned())));
     }
 }
 

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use cirro_models::{
     Context, Created, Deleted, Error, Generation, Principal, Result, Timestamp,
     identity::{
-        ApiKey, Project,
+        ApiKey, KeySecret, Project,
         api_key::{ApiKeyPatch, NewApiKey},
     },
 };
@@ -27,9 +27,9 @@ impl Controller<ApiKey> for ApiKeys {
         if draft.role == cirro_models::Role::Operator {
             return Err(Error::invalid("role", "a key works in a project: give viewer, member or admin"));
         }
-        let secret = password::random_secret()?;
+        let secret = KeySecret { id: draft.id, proof: password::random_secret()? };
         let is_operator = ctx.subject().is_operator();
-        let told = secret.clone();
+        let told = secret.text();
         let write = move |tx: &mut cirro_server::Tx<'_>| {
             if is_operator && tx.find::<Project>(draft.project_id)?.is_none() {
                 return Err(Error::invalid("project_id", "there is no such project: see `cirro project list`"));
@@ -41,8 +41,8 @@ impl Controller<ApiKey> for ApiKeys {
                     draft.role
                 )));
             }
-            records::set_secret(tx.connection(), &format!("key:{}", draft.id), &secret, draft.expires_at)?;
-            tx.tell_once("secret", &secret);
+            records::set_secret(tx.connection(), &format!("key:{}", draft.id), &secret.proof, draft.expires_at)?;
+            tx.tell_once("secret", &secret.text());
             tx.insert(&draft).map(|()| draft.clone())
         };
         let key = ctx.write(write).await?;

@@ -90,16 +90,16 @@ pub(crate) async fn join(shared: &Shared, request: &HttpRequest, asked: Enrolmen
 /// Whether the proof is right, asked before anything that costs more; guesses are counted as logins are.
 async fn prove(shared: &Shared, request: &HttpRequest, secret: &JoinSecret) -> Result<()> {
     let attempts = shared.stores.part::<Attempts>()?;
-    let (database, signer) = (shared.stores.part::<Database>()?, shared.stores.part::<Signer>()?);
-    let (name, clock) = (secret.id.to_string(), signer.clock());
-    let mut attempt = Attempt::new(&name, client_address(request));
-    attempts.begin(&mut attempt, clock.steady())?;
+    let database = shared.stores.part::<Database>()?;
+    let name = secret.id.to_string();
+    let mut attempt = Attempt::new(&name, client_address(request)).with_drawn_secret();
+    attempts.begin(&mut attempt).await?;
     let (owner, proof) = (kept_as(secret.id), secret.proof.clone());
     if database.read(move |c| records::is_secret_of(c, &owner, &proof)).await? {
-        attempts.succeeded(&attempt, clock.steady());
+        attempts.succeeded(&attempt).await;
         return Ok(());
     }
-    attempts.failed(&attempt, clock.steady());
+    attempts.failed(&attempt);
     Err(wrong())
 }
 

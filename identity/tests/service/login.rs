@@ -1,10 +1,16 @@
 //! Logging in with a password.
 
 use super::site::{Site, password_of};
+use base64::{Engine, engine::general_purpose::STANDARD};
 use cirro_models::problem::Problem;
-use cirro_server::testkit::Backend;
+use cirro_server::{
+    Database, Owner,
+    testkit::{Actors, Backend, Server},
+    token::Verifier,
+};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 #[tokio::test]
 async fn wrong_unknown_and_disabled_look_alike() {
@@ -58,6 +64,43 @@ async fn guesses_at_the_same_moment_are_counted_before_they_are_judged() {
     let answers: Vec<u16> = join_all(guesses).await.iter().map(|told| told.status).collect();
     assert_eq!(answers.iter().filter(|status| **status == 401).count(), 10, "{answers:?}");
     assert!(answers.iter().all(|status| [401, 429].contains(status)), "{answers:?}");
+}
+
+#[tokio::test]
+async fn processes_of_one_database_count_failures_together_and_a_restart_forgets_none_of_the_closed() {
+    for backend in Backend::BOTH {
+        let site = Site::new(backend).await;
+        let ann = site.person("ann", "member", "default").await;
+        let another = async || {
+            let verifier = Arc::new(Verifier::default());
+            let database = match backend {
+                Backend::Postgres => Database::open(&site.databases[0].url, cirro_identity::MIGRATIONS).await.unwrap(),
+                // which no other process may open
+                Backend::Sqlite => site.databases[0].database.clone(),
+            };
+            let owner = cirro_identity::service(database, verifier.clone(), None).await.unwrap();
+            let mut actors = Actors::new();
+            actors.verifier = verifier;
+            Server::start(Owner::mount_together(vec![owner]), &actors).await
+        };
+        let guess = async |server: &Server, secret: &str| {
+            let proof = format!("Basic {}", STANDARD.encode(format!("{}:{secret}", ann.name)));
+            server.send("POST", "/identity/v1/token", &[("authorization", &proof)], "{}").await.status
+        };
+        let second = another().await;
+        let mut judged = 0;
+        for n in 0..24 {
+            let server = if n % 2 == 0 { &site.server } else { &second };
+            judged += usize::from(guess(server, "a wrong guess").await == 401);
+        }
+        assert!((10..=11).contains(&judged), "{judged}");
+        // one that has just started may be ahead of the others by a guess
+        let restarted = another().await;
+        guess(&restarted, "a wrong guess").await;
+        for server in [&site.server, &second, &restarted] {
+            assert_eq!(guess(server, &password_of("ann")).await, 429);
+        }
+    }
 }
 
 #[tokio::test]

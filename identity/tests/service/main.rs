@@ -15,6 +15,7 @@ mod login;
 mod projects;
 mod revocations;
 mod secrets;
+mod shown_keys;
 mod site;
 mod tokens;
 mod users;

@@ -54,7 +54,7 @@ async fn nothing_that_was_given_or_told_in_confidence_is_kept_or_shown_again() {
 fn no_debug_shows_a_secret() {
     let secret = || Secret::new("a well kept one");
     let new: NewUser = serde_json::from_value(json!({"name": "ann", "password": "a well kept one"})).unwrap();
-    let asked = TokenRequest { project: None, refresh: Some(secret()) };
+    let asked = TokenRequest { refresh: Some(secret()), ..TokenRequest::default() };
     for shown in [format!("{:?}", secret()), format!("{new:?}"), format!("{asked:#?}")] {
         assert!(shown.contains("Secret(…)") && !shown.contains("well kept"), "{shown}");
     }

@@ -1,6 +1,7 @@
 //! Who is connected, by real certificates over real TLS: whom identity believes, what each may do, and what ends that.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed step fails the test")]
 
+mod keys;
 mod log;
 mod peers;
 mod renewal;

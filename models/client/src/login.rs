@@ -30,7 +30,7 @@ const EARLY_S: i64 = 60;
 impl Login {
     /// A fresh token.
     pub async fn token(&self, http: &Http) -> Result<Token> {
-        let request = TokenRequest { project: self.project.clone(), refresh: None };
+        let request = TokenRequest { project: self.project.clone(), ..TokenRequest::default() };
         let body = serde_json::to_vec(&request).map_err(Error::internal)?;
         let proof = encode_block(format!("{}:{}", self.name, self.secret.expose()).as_bytes());
         let ctx = Context::client(Arc::new(Stores::default()), None);
@@ -42,7 +42,7 @@ impl Login {
 
 /// The next token for one that an earlier login gave, without its password.
 pub async fn refreshed(http: &Http, refresh: &Secret, project: Option<String>) -> Result<Token> {
-    let request = TokenRequest { project, refresh: Some(refresh.clone()) };
+    let request = TokenRequest { project, refresh: Some(refresh.clone()), ..TokenRequest::default() };
     let ctx = Context::client(Arc::new(Stores::default()), None);
     http.json(&ctx, "POST", "/identity/v1/token", Some(&request)).await
 }

@@ -4,13 +4,14 @@
 //! * [`Controller`]: the operations on one model where they differ from the defaults; knows nothing of HTTP.
 //! * [`local`] and [`mounted`]: the stores of an owner, and of others in the owner's process.
 //! * [`queue`]: what a service goes on with after it has answered.
-//! * [`token`]: who asks, verified offline.
+//! * [`token`]: who asks, verified offline; [`api_keys`]: how a key comes to a token.
 //! * [`http`]: parsing, authenticating, rendering; problem documents; OpenAPI.
 //! * [`requests`] and [`histogram`]: what is counted, for metrics.
 //! * [`tls`]: who is at the other end of a connection.
 //! * `testkit` (a feature): what tests of services stand on.
 //! * [`Owner`]: a service put together: which models it owns, on one screen.
 
+pub mod api_keys;
 mod cache;
 pub mod controller;
 pub mod db;

@@ -1,6 +1,7 @@
 //! A service put together: which models it owns, on one screen.
 
 use crate::{
+    api_keys::{ApiKeys, AtIdentity, Exchange},
     controller::{Controller, Whose},
     db::Database,
     http::{self, MountedModel, Room, Sockets},
@@ -58,6 +59,7 @@ pub struct Owner {
     pub(crate) works: Works,
     pub(crate) sockets: Room,
     counts: Vec<Count>,
+    exchange: Option<Arc<dyn Exchange>>,
     database: Database,
     stores: Stores,
     door: Door,
@@ -121,6 +123,7 @@ impl Owner {
             works: Works::default(),
             sockets: Room::new(Sockets::default()),
             counts: Vec::new(),
+            exchange: None,
             database,
             stores,
             door: Door::new(OnceLock::new()),
@@ -161,6 +164,12 @@ impl Owner {
         self.counts.push(count);
         self
     }
+    /// The service gives tokens for keys, to all that are in its process.
+    #[must_use]
+    pub fn exchanges(mut self, exchange: Arc<dyn Exchange>) -> Self {
+        self.exchange = Some(exchange);
+        self
+    }
     /// Controllers of the service share this.
     #[must_use]
     pub fn shares<P: Any + Send + Sync>(mut self, part: Arc<P>) -> Self {
@@ -185,22 +194,24 @@ impl Owner {
             owners[at].stores = stores;
         }
         let doors: Arc<[Door]> = owners.iter().map(|owner| owner.door.clone()).collect();
-        owners.into_iter().map(|owner| owner.run(doors.clone())).collect()
+        let keys = Arc::new(ApiKeys::new(owners.iter().find_map(|owner| owner.exchange.clone())));
+        owners.into_iter().map(|owner| owner.run(doors.clone(), keys.clone())).collect()
     }
     /// The service alone in its process; other services' models are reached over this transport.
     pub fn alone(mut self, transport: Arc<dyn cirro_models::remote::Transport>) -> Running {
+        let exchange = self.exchange.clone().unwrap_or_else(|| Arc::new(AtIdentity(transport.clone())));
         self.stores = self.stores.elsewhere(transport);
         let door = self.door.clone();
-        self.run([door].into())
+        self.run([door].into(), Arc::new(ApiKeys::new(Some(exchange))))
     }
-    fn run(mut self, together: Arc<[Door]>) -> Running {
+    fn run(mut self, together: Arc<[Door]>, keys: Arc<ApiKeys>) -> Running {
         let stores = Arc::new(std::mem::take(&mut self.stores));
         // the door is opened once, here
         let _ = self.door.set(stores.clone());
         let itself = format!("/{}/v1/openapi.json", self.service.name());
         let routes = http::document(&self).paths.paths.into_keys().chain([itself]);
         let requests = Arc::new(Requests::new(self.service, routes));
-        Running { owner: Arc::new(self), stores, requests, _together: together }
+        Running { owner: Arc::new(self), stores, requests, keys, _together: together }
     }
 }
 
@@ -212,6 +223,8 @@ pub struct Running {
     pub stores: Arc<Stores>,
     /// What it has answered.
     pub requests: Arc<Requests>,
+    /// The tokens of keys that were shown to the services of this process.
+    pub(crate) keys: Arc<ApiKeys>,
     /// The services of this process live as long as one of them does.
     _together: Arc<[Door]>,
 }

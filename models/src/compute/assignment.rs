@@ -11,7 +11,9 @@ use crate::{
     images::{MachineImage, machine_image::ImageFormat},
 };
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 /// Answer of `GET /compute/v1/nodeassignment/{node}?since={revision}&wait_ms={n}` (a long poll): the manifest is always
 /// complete; bodies are those that changed since the revision, all of them when the epoch is new to the agent.
@@ -32,6 +34,11 @@ pub struct NodeAssignment {
     pub actions: Vec<AssignedAction>,
     /// Console texts that are asked for.
     pub console_logs: Vec<AssignedConsoleLog>,
+    /// Under which request each instance, action or console text was asked for that is not done yet, by its id: what the
+    /// agent does for it is told under the same.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = BTreeMap<String, String>)]
+    pub requests: BTreeMap<Uuid, String>,
 }
 
 /// An entry of the manifest.

@@ -5,7 +5,8 @@ use crate::{
     identity::{project::Project, user::User},
 };
 
-/// A key that a script uses in a person's name, in one project, with at most one role, until it expires.
+/// A key that a script uses in a person's name, in one project, with at most one role, until it expires. Its secret is
+/// shown as `Authorization: Bearer` like a token: see [`KeySecret`](crate::identity::KeySecret).
 #[derive(Model)]
 #[model(service = Identity, path = "apikey", scope = Own(user_id), unique(user_id, name))]
 #[model(create = Anyone, read = Anyone, update = Anyone, delete = Anyone)]

@@ -5,10 +5,11 @@ use crate::{
     identity::{project::Project, secret::Secret},
 };
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 use utoipa::ToSchema;
 
 /// How the caller proves who they are is in the `Authorization` header (Basic with a user's name and password, or with
-/// a key's id and secret) or in `refresh`; the body says what the token should be good for.
+/// a key's id and secret; Bearer with a key's secret) or in `refresh`; the body says what the token should be good for.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TokenRequest {
@@ -18,6 +19,10 @@ pub struct TokenRequest {
     /// What an earlier answer gave, instead of a password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh: Option<Secret>,
+    /// Where the key was shown, as the service tells that hands it on; nobody else may say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub from: Option<IpAddr>,
 }
 
 /// A token with what it is good for.

@@ -9,6 +9,7 @@ use crate::{
     },
 };
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -25,6 +26,11 @@ pub struct StorageAssignment {
     pub attachments: Vec<AttachmentSpec>,
     /// Volumes whose files are to be removed: the only thing that removes one.
     pub volume_tombstones: Vec<Id<Volume>>,
+    /// Under which request each volume or attachment was asked for that is not done yet, by its id: what the agent does
+    /// for it is told under the same.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = BTreeMap<String, String>)]
+    pub requests: BTreeMap<Uuid, String>,
 }
 
 /// A volume whose file lies on this node.

@@ -9,14 +9,20 @@ use actix_web::{
 use cirro_models::{
     Error, Id, Result,
     compute::Node,
-    storage::assignment::{AttachmentSpec, StorageAssignment, VolumeSpec},
+    storage::{
+        assignment::{AttachmentSpec, StorageAssignment, VolumeSpec},
+        attachment::AttachmentStatus,
+        volume::VolumeStatus,
+    },
 };
 use cirro_server::{
     OwnerContext,
+    db::requests_of,
     http::{Caller, Failure, operation, still_known},
 };
 use serde::Deserialize;
 use std::{
+    collections::BTreeMap,
     hash::{DefaultHasher, Hasher},
     time::Duration,
 };
@@ -27,6 +33,7 @@ use utoipa::openapi::{
     response::ResponseBuilder,
     schema::Type,
 };
+use uuid::Uuid;
 
 /// The longest wait of one poll.
 const LONGEST: Duration = Duration::from_secs(30);
@@ -76,11 +83,16 @@ async fn wait(caller: &Caller, node: Id<Node>, asked: Asked) -> Result<StorageAs
         let read = database.read(move |c| {
             // the end first: what is committed after it is looked at next time, never missed
             let end = reader.end(c)?;
-            if known == Some(end) { Ok((end, None)) } else { of_node(c, node).map(|rows| (end, Some(rows))) }
+            if known == Some(end) {
+                return Ok((end, None));
+            }
+            let rows = of_node(c, node)?;
+            let requests = requests_of(c, asked_for(&rows))?;
+            Ok((end, Some((rows, requests))))
         });
         let (end, rows) = read.await?;
         let over = Instant::now() >= until;
-        let answer = rows.map(|rows| spell(&rows, feed.epoch())).transpose()?;
+        let answer = rows.map(|(rows, requests)| spell(&rows, requests, feed.epoch())).transpose()?;
         match answer {
             Some(answer) if over || asked.since.as_ref() != Some(&answer.revision) => return Ok(answer),
             None if over => looked_at = None,
@@ -96,8 +108,21 @@ async fn wait(caller: &Caller, node: Id<Node>, asked: Asked) -> Result<StorageAs
     }
 }
 
-/// The complete assignment. Its revision stands for its content: a report that changes nothing of it wakes nobody.
-fn spell(rows: &OfNode, epoch: i64) -> Result<StorageAssignment> {
+/// What the node has yet to do something about.
+fn asked_for(rows: &OfNode) -> Vec<Uuid> {
+    let volumes = rows.volumes.values().filter(|row| {
+        row.meta.deleted_at.is_some() || !matches!(row.status, VolumeStatus::Available | VolumeStatus::Attached)
+    });
+    let attachments = rows
+        .attachments
+        .values()
+        .filter(|row| row.meta.deleted_at.is_some() || row.status != AttachmentStatus::Attached);
+    volumes.map(|row| row.id.uuid()).chain(attachments.map(|row| row.id.uuid())).collect()
+}
+
+/// The complete assignment. Its revision stands for its content, but not for who asked for that: a report that changes
+/// nothing of it wakes nobody.
+fn spell(rows: &OfNode, requests: BTreeMap<Uuid, String>, epoch: i64) -> Result<StorageAssignment> {
     let mut answer = StorageAssignment {
         epoch: epoch.to_string(),
         revision: String::new(),
@@ -113,6 +138,7 @@ fn spell(rows: &OfNode, epoch: i64) -> Result<StorageAssignment> {
             })
             .collect(),
         volume_tombstones: Vec::new(),
+        requests: BTreeMap::new(),
     };
     for row in rows.volumes.values() {
         match row.meta.deleted_at {
@@ -126,6 +152,7 @@ fn spell(rows: &OfNode, epoch: i64) -> Result<StorageAssignment> {
     let mut hasher = DefaultHasher::new();
     hasher.write(&serde_json::to_vec(&answer).map_err(Error::internal)?);
     answer.revision = format!("{:016x}", hasher.finish());
+    answer.requests = requests;
     Ok(answer)
 }
 

@@ -14,6 +14,23 @@ use futures_util::future::join_all;
 use serde_json::json;
 
 #[tokio::test]
+async fn a_node_is_told_who_asked_for_what_it_has_not_done_yet() {
+    for backend in Backend::BOTH {
+        let site = Site::new(backend).await;
+        let member = site.actors.member();
+        let volume = site.volume(&member, "data", 5).await.unwrap().id;
+        let told = site.assignment(site.node).await;
+        assert_eq!(told.requests.keys().copied().collect::<Vec<_>>(), [volume.uuid()]);
+        let seen = StorageReport { volumes: vec![seen(volume, VolumeStatus::Available)], ..site.report() };
+        site.tell(site.node, &seen).await.unwrap();
+        assert_eq!(site.assignment(site.node).await.requests.len(), 0, "it is done");
+        Volume::delete(&member.over(&site.server).named("delete-data"), volume).await.unwrap();
+        let told = site.assignment(site.node).await;
+        assert_eq!(told.requests.get(&volume.uuid()).map(String::as_str), Some("delete-data"));
+    }
+}
+
+#[tokio::test]
 async fn a_volume_is_made_and_removed_by_its_node() {
     for backend in Backend::BOTH {
         let site = Site::new(backend).await;

@@ -22,7 +22,7 @@ mod writer;
 pub use create::create;
 pub use feed::Feed;
 pub use migrate::Migrations;
-pub use request::RequestNote;
+pub use request::{RequestNote, requests_of};
 pub use tx::Tx;
 
 use crate::{

@@ -1,6 +1,6 @@
 //! The note of a mutating request, which is committed with its effect: audit and idempotency in one row.
 
-use crate::db::{database_error, tables::request};
+use crate::db::{REFUSED, database_error, tables::request};
 use cirro_models::{
     Context, Error, Id, Result, Timestamp,
     identity::Project,
@@ -13,7 +13,10 @@ use diesel::{
     sql_types::BigInt,
 };
 use openssl::sha::Sha256;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicBool, Ordering},
+};
 use uuid::Uuid;
 
 /// What is noted of a mutating request.
@@ -193,6 +196,24 @@ impl RequestNote {
     pub(crate) fn committed(&self) {
         self.recorded.store(true, Ordering::Release);
     }
+}
+
+/// Under which request each of these rows was changed last, as far as that was asked for: for what goes on because of it.
+///
+/// # Errors
+/// The database does not answer.
+pub fn requests_of(c: &mut AnyConnection, rows: impl IntoIterator<Item = Uuid>) -> Result<BTreeMap<Uuid, String>> {
+    let mut found = BTreeMap::new();
+    for row in rows {
+        let last = request::table
+            .filter(request::subject_id.eq(GuidValue(row)).and(request::status.lt(REFUSED)))
+            .order(request::at.desc())
+            .select(request::request_id)
+            .first::<String>(c)
+            .optional();
+        found.extend(last.map_err(database_error)?.map(|request| (row, request)));
+    }
+    Ok(found)
 }
 
 /// Whether a note was the first with its key.

@@ -1,18 +1,22 @@
 //! Who calls: the headers of a request become a [`Context`].
 
 use crate::{
+    api_keys::{ApiKeys, Shown},
     controller::service_subject,
-    http::{Asked, Failure},
+    http::{Asked, Failure, client_address},
     tls::Peer,
     token::{Verifier, WANTED},
 };
 use actix_web::{
-    FromRequest, HttpRequest,
+    FromRequest, HttpMessage, HttpRequest,
     dev::Payload,
     http::header::{AUTHORIZATION, HeaderMap},
     web::Data,
 };
-use cirro_models::{Context, Error, Result, SiteRole, Stores, Subject, identity::Secret};
+use cirro_models::{
+    Context, Error, Result, SiteRole, Stores, Subject,
+    identity::{KeySecret, Secret},
+};
 use futures_util::{
     FutureExt,
     future::{Either, LocalBoxFuture},
@@ -35,6 +39,21 @@ pub struct Shared {
     pub stores: Arc<Stores>,
     /// Who asks.
     pub verifier: Arc<Verifier>,
+    /// The tokens of keys that are shown instead.
+    pub(crate) keys: Arc<ApiKeys>,
+}
+
+/// The token of the key that a request shows.
+struct OfKey(Secret);
+
+/// How a request proves who asks.
+enum Proof<'r> {
+    /// By the certificate of its connection.
+    Certificate(Subject),
+    /// By a token.
+    Token(&'r str),
+    /// By a key, for which a token is to be got.
+    Key(KeySecret),
 }
 
 /// The context of an authenticated request. A route that takes this can't be called without a token.
@@ -53,7 +72,7 @@ impl FromRequest for Caller {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         match read(request) {
             Ok(ctx) => Either::Left(ready(Ok(Self(ctx)))),
-            // only a stranger waits
+            // only a stranger waits, or who shows a key
             Err(error @ Error::Unauthenticated { .. }) => Either::Right(again(request.clone(), error).boxed_local()),
             Err(error) => Either::Left(ready(Err(Failure::of(request, error)))),
         }
@@ -62,11 +81,51 @@ impl FromRequest for Caller {
 
 /// Another try for a token of a key that was not known: a new one may be in use already.
 async fn again(request: HttpRequest, error: Error) -> Result<Caller, Failure> {
-    let outcome = match (shared(&request), bearer(request.headers())) {
-        (Ok(shared), Ok(token)) if shared.verifier.learn_key_of(token).await => read(&request),
+    let shown = || {
+        bearer(request.headers())?;
+        let shared = shared(&request)?;
+        Ok::<_, Error>((shared, proof(&request, &shared.verifier)?))
+    };
+    let outcome = match shown() {
+        Ok((shared, Proof::Key(key))) => with_key(&request, shared, key).await,
+        Ok((shared, Proof::Token(token))) if shared.verifier.learn_key_of(token).await => read(&request),
         _ => Err(error),
     };
     outcome.map(Caller).map_err(|error| Failure::of(&request, error))
+}
+
+/// Goes on with the token of a key as if that had been sent. One that has ended before its time is got anew, once.
+async fn with_key(request: &HttpRequest, shared: &Shared, key: KeySecret) -> Result<Context> {
+    let asked = Asked::of(request);
+    let (request_id, trace) = (asked.request_id.clone(), asked.trace);
+    let shown = Shown { key, from: client_address(request), request_id, trace };
+    let (clock, until) = (shared.verifier.clock(), deadline(request.headers())?);
+    let exchange = async {
+        let token = shared.keys.token(&shown, clock).await?;
+        match read_with(request, shared, &token).await {
+            Err(Error::Unauthenticated { .. }) => {}
+            read => return read,
+        }
+        let next = shared.keys.after(&token, &shown, clock).await?;
+        let read = read_with(request, shared, &next).await;
+        if let Err(error @ Error::Unauthenticated { .. }) = &read {
+            shared.keys.refuse(&shown, error.clone(), clock)?;
+        }
+        read
+    };
+    let Some(until) = until else { return exchange.await };
+    tokio::time::timeout_at(until.into(), exchange).await.unwrap_or_else(|_| {
+        let detail = "identity did not say in time whether this API key is good: give it more time, or try again";
+        Err(Error::DeadlineExceeded { detail: detail.to_owned() })
+    })
+}
+
+async fn read_with(request: &HttpRequest, shared: &Shared, token: &Secret) -> Result<Context> {
+    request.extensions_mut().insert(OfKey(token.clone()));
+    match read(request) {
+        Err(Error::Unauthenticated { .. }) if shared.verifier.learn_key_of(token.expose()).await => read(request),
+        read => read,
+    }
 }
 
 /// Asks again who it is, before an answer goes out that was waited for: meanwhile the proof may have ended.
@@ -89,9 +148,8 @@ fn read(request: &HttpRequest) -> Result<Context> {
     asked.is_from(subject.principal());
     let mut ctx =
         Context::verified(shared.stores.clone(), subject, token, asked.request_id.clone()).in_trace(asked.trace);
-    if let Some(timeout) = text(headers, TIMEOUT_HEADER) {
-        let ms: u64 = timeout.parse().map_err(|_| malformed(TIMEOUT_HEADER, "a number of milliseconds"))?;
-        ctx = ctx.until(Instant::now() + Duration::from_millis(ms).min(LONGEST));
+    if let Some(until) = deadline(headers)? {
+        ctx = ctx.until(until);
     }
     if let Some(key) = headers.get("idempotency-key") {
         // a key that were passed over would let a repetition have a second effect
@@ -99,6 +157,13 @@ fn read(request: &HttpRequest) -> Result<Context> {
         ctx = ctx.keyed(key.ok_or_else(|| malformed("Idempotency-Key", "1 to 255 ASCII characters"))?);
     }
     Ok(ctx)
+}
+
+/// Until when the caller waits, if it says so.
+fn deadline(headers: &HeaderMap) -> Result<Option<Instant>> {
+    let Some(timeout) = text(headers, TIMEOUT_HEADER) else { return Ok(None) };
+    let ms: u64 = timeout.parse().map_err(|_| malformed(TIMEOUT_HEADER, "a number of milliseconds"))?;
+    Ok(Some(Instant::now() + Duration::from_millis(ms).min(LONGEST)))
 }
 
 /// Who is connected, as their certificate says and only so: for what concerns the certificate itself.
@@ -124,9 +189,24 @@ fn in_force(peer: Peer, verifier: &Verifier) -> Result<()> {
     ))
 }
 
-/// Who asks: whom the token names, or else the service or node that the connection's certificate names. The bus asks
-/// nothing of its own, and a node shows no token: whoever took over a node may hold one that is somebody else's.
+/// Who asks, and the token that says so.
 fn who(request: &HttpRequest, verifier: &Verifier) -> Result<(Subject, Option<Secret>)> {
+    let token = match proof(request, verifier)? {
+        Proof::Certificate(subject) => return Ok((subject, None)),
+        Proof::Token(token) => Secret::new(token),
+        Proof::Key(_) => {
+            let extensions = request.extensions();
+            let of_key = extensions.get::<OfKey>().map(|OfKey(token)| token.clone());
+            of_key.ok_or_else(|| Error::unauthenticated(WANTED))?
+        }
+    };
+    Ok((verifier.verify(token.expose())?, Some(token)))
+}
+
+/// What says who asks: the token or key that is shown, or else the certificate of the service or node that is connected.
+/// The bus asks nothing of its own, and a node shows no token: whoever took over a node may hold one that is somebody
+/// else's.
+fn proof<'r>(request: &'r HttpRequest, verifier: &Verifier) -> Result<Proof<'r>> {
     let peer = Peer::of(request);
     peer.map_or(Ok(()), |peer| in_force(peer, verifier))?;
     let shown = request.headers().contains_key(AUTHORIZATION);
@@ -134,11 +214,11 @@ fn who(request: &HttpRequest, verifier: &Verifier) -> Result<(Subject, Option<Se
         Some((SiteRole::Node(_), _)) if shown => Err(Error::unauthenticated(
             "a node is known by its certificate and takes no token: send none over its connections",
         )),
-        Some((SiteRole::Node(id), made_at)) => verifier.node(id, made_at).map(|subject| (subject, None)),
-        Some((SiteRole::Service(service), _)) if !shown => Ok((service_subject(service), None)),
+        Some((SiteRole::Node(id), made_at)) => verifier.node(id, made_at).map(Proof::Certificate),
+        Some((SiteRole::Service(service), _)) if !shown => Ok(Proof::Certificate(service_subject(service))),
         _ => {
             let token = bearer(request.headers())?;
-            Ok((verifier.verify(token)?, Some(Secret::new(token))))
+            Ok(KeySecret::read(token).map_or(Proof::Token(token), Proof::Key))
         }
     }
 }
@@ -156,7 +236,8 @@ pub(super) fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-fn bearer(headers: &HeaderMap) -> Result<&str> {
+/// What stands in `Authorization: Bearer`.
+pub fn bearer(headers: &HeaderMap) -> Result<&str> {
     let given = text(headers, "authorization");
     let scheme =
         given.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));

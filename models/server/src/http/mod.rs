@@ -14,10 +14,10 @@ mod problem;
 mod rendered;
 mod resource;
 
-pub use address::{CLIENT_HEADER, client_address};
+pub use address::{CLIENT_HEADER, client_address, place_of};
 pub use asked::Asked;
 pub use body::{json, query};
-pub use caller::{Caller, Shared, certified, still_known};
+pub use caller::{Caller, Shared, bearer, certified, still_known};
 pub use docs::docs;
 pub(crate) use events::Room;
 pub use events::Sockets;
@@ -47,7 +47,8 @@ pub(crate) trait MountedModel: Send + Sync {
 /// The routes of a service, under `/<service>/v1`.
 pub(crate) fn configure(running: Running, verifier: Arc<Verifier>) -> impl Fn(&mut ServiceConfig) + Clone {
     move |config| {
-        let shared = Shared { stores: running.stores.clone(), verifier: verifier.clone() };
+        let (stores, keys) = (running.stores.clone(), running.keys.clone());
+        let shared = Shared { stores, verifier: verifier.clone(), keys };
         let document = web::Bytes::from(serde_json::to_vec(&document(&running.owner)).unwrap_or_default());
         let (owner, counts) = (running.owner.clone(), running.requests.clone());
         let scope = web::scope(&format!("/{}/v1", owner.service().name()))

@@ -22,6 +22,9 @@ use utoipa::{
     },
 };
 
+/// What goes into `Authorization: Bearer`.
+const BEARER: &str = "A token from POST /identity/v1/token, or the secret of an API key (`cirro_key_…`) as it is.";
+
 #[allow(clippy::unused_async, reason = "a handler")]
 pub(crate) async fn serve(document: Bytes) -> HttpResponse {
     HttpResponse::Ok().content_type("application/json").body(document)
@@ -35,7 +38,9 @@ pub fn document(owner: &Owner) -> OpenApi {
     ));
     let mut document = OpenApiBuilder::new().info(info.build()).build();
     let components = document.components.get_or_insert_with(Components::new);
-    let bearer = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build());
+    let bearer = SecurityScheme::Http(
+        HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").description(Some(BEARER)).build(),
+    );
     components.add_security_scheme("token", bearer);
     document.security = Some(vec![SecurityRequirement::new("token", Vec::<String>::new())]);
     add::<Problem>(&mut document);

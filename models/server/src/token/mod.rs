@@ -32,8 +32,7 @@ pub const CERTIFICATE_LIFE_S: i64 = 30 * 86_400;
 /// What the bearer of a token is told when its time is over.
 pub(crate) const EXPIRED: &str = "the token has expired: log in again, or get a new token with POST /identity/v1/token";
 /// What a caller is told who shows no token.
-pub(crate) const WANTED: &str =
-    "this takes a token: send `Authorization: Bearer …`, got with `cirro token` or POST /identity/v1/token";
+pub(crate) const WANTED: &str = "this takes a token: send `Authorization: Bearer …`, got with `cirro token` or POST /identity/v1/token, or an API key";
 
 /// What a token says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -1,0 +1,2 @@
+DROP TABLE login_place;
+DROP TABLE login_count;
