@@ -1,8 +1,10 @@
 //! The compute service: machines that run guests, and the guests.
 
 mod census;
+mod claims;
 mod controllers;
 pub mod defaults;
+mod launch;
 mod presence;
 mod records;
 mod routes;
@@ -12,7 +14,7 @@ pub mod tasks;
 
 use cirro_models::{
     Service,
-    compute::{ConsoleLog, Flavor, Instance, InstanceAction, Node, SshKey, UnclaimedGuest},
+    compute::{ConsoleLog, Flavor, Instance, InstanceAction, LaunchPlan, Node, SshKey, UnclaimedGuest},
 };
 use cirro_server::{Database, Owner, db::Migrations};
 use diesel_migrations::embed_migrations;
@@ -28,11 +30,15 @@ pub fn service(database: Database) -> Owner {
         .owns::<SshKey>(controllers::SshKeys)
         .owns::<Node>(controllers::Nodes)
         .owns::<Instance>(controllers::Instances)
+        .owns::<LaunchPlan>(controllers::LaunchPlans)
         .owns::<InstanceAction>(controllers::InstanceActions)
         .owns::<ConsoleLog>(controllers::ConsoleLogs)
         .owns::<UnclaimedGuest>(controllers::UnclaimedGuests)
         .answers(routes::assignment::routes, routes::assignment::describe)
         .answers(routes::report::routes, routes::report::describe)
+        .answers(routes::capacity::routes, routes::capacity::describe)
         .counts(|database| Box::pin(census::count(database)))
+        .works::<launch::UndoPlan>()
         .shares(Arc::new(presence::Presence::default()))
+        .shares(Arc::new(launch::Rates::default()))
 }

@@ -1,44 +1,33 @@
 //! Instances: accepted in one transaction with their place, their quota and their claim.
 
 use crate::{
-    controllers::PLACEMENT,
-    records::{self, Launch},
-    schedule::{self, Need},
-    states,
+    launch::{self, PLACEMENT, references},
+    records, states,
 };
 use async_trait::async_trait;
 use cirro_models::{
-    Context, Created, Deleted, Error, Generation, Id, Page, Result, Verbs,
+    Context, Created, Deleted, Generation, Page, Result, Verbs,
     compute::{
-        Flavor, Instance, SshKey,
-        assignment::ImageSpec,
+        Instance,
         instance::{InstancePatch, InstanceStatus, NewInstance, Power},
+        launch_group::Template,
     },
-    identity::Project,
-    images::MachineImage,
     storage::{Attachment, attachment::AttachmentFilter},
 };
 use cirro_server::{Controller, OwnerContext, Tx};
-use futures_util::{TryFutureExt, try_join};
 
 pub(crate) struct Instances;
 
 #[async_trait]
 impl Controller<Instance> for Instances {
-    async fn create(&self, ctx: &Context, mut draft: Instance, new: NewInstance) -> Result<Created<Instance>> {
-        let keys = draft.ssh_key_ids.clone().unwrap_or_default();
-        let (image, flavor, project, ssh_keys) = try_join!(
-            MachineImage::get(ctx, draft.image_id).map_err(|error| named("image_id", error)),
-            Flavor::get(ctx, draft.flavor_id).map_err(|error| named("flavor_id", error)),
-            Project::get(ctx, draft.project_id),
-            ssh_keys(ctx, &draft, &keys),
-        )?;
-        let image = usable(&image, &draft, &flavor)?;
-        (draft.vcpus, draft.memory_mib, draft.disk_gib) = (flavor.vcpus, flavor.memory_mib, flavor.disk_gib);
-        draft.status_deadline = states::deadline(&draft.status);
-        let need = Need { vcpus: flavor.vcpus, memory_mib: flavor.memory_mib, disk_gib: flavor.disk_gib };
-        let launch = Launch { image, ssh_keys, user_data: new.user_data };
-        ctx.write(move |tx| accept(tx, &project, draft.clone(), &need, &launch)).await.map(Into::into)
+    async fn create(&self, ctx: &Context, draft: Instance, new: NewInstance) -> Result<Created<Instance>> {
+        let template = Template {
+            flavor_id: draft.flavor_id,
+            image_id: draft.image_id,
+            ssh_key_ids: draft.ssh_key_ids.clone().unwrap_or_default(),
+        };
+        let referenced = references::fetch(ctx, draft.project_id, vec![template], new.user_data).await?;
+        ctx.write(move |tx| launch::accept_one(tx, draft.clone(), &referenced)).await.map(Into::into)
     }
 
     async fn update(
@@ -53,6 +42,9 @@ impl Controller<Instance> for Instances {
             let before: Instance = tx.get(id)?;
             tx.patch_then(id, patch.clone(), version, |instance, applied| {
                 instance.require_live()?;
+                if applied.changed && instance.plan_id.is_some() {
+                    instance.touched = Some(true);
+                }
                 // a wish that is there already, but did not come true, is a new one when it is uttered again
                 let again = !applied.desire && asks_again(&before, instance, patch.power.is_some());
                 if again {
@@ -84,19 +76,7 @@ impl Controller<Instance> for Instances {
                 records::add_tombstone(tx.connection(), id, node, instance.generation, epoch)?;
                 return Ok(Deleted::Begun(instance));
             }
-            refund(tx, &instance)?;
-            let Some(node) = instance.node_id else {
-                records::forget(tx.connection(), id)?;
-                return tx.remove(&instance).map(|()| Deleted::Gone);
-            };
-            let deleting = tx.begin_delete::<Instance>(id, |instance| {
-                instance.generation = instance.generation.next();
-                instance.status = InstanceStatus::Deleting;
-                instance.status_deadline = states::deadline(&InstanceStatus::Deleting);
-                instance.status_reason = None;
-            })?;
-            records::add_tombstone(tx.connection(), id, node, deleting.generation, epoch)?;
-            Ok(Deleted::Begun(deleting))
+            begin_removal(tx, &instance, epoch)
         })
         .await
     }
@@ -109,65 +89,25 @@ fn asks_again(before: &Instance, now: &Instance, power_named: bool) -> bool {
     forced || (power_named && before.status == InstanceStatus::Failed)
 }
 
-/// A missing reference is a value that can't be used, named by its field.
-fn named(field: &'static str, error: Error) -> Error {
-    if error.is_not_found() { Error::invalid(field, error.to_string()) } else { error }
-}
-
-/// The lines of the keys, which must all be the project's.
-async fn ssh_keys(ctx: &Context, draft: &Instance, ids: &[Id<SshKey>]) -> Result<Vec<String>> {
-    let keys = SshKey::get_many(ctx, ids).await?;
-    let missing = ids.iter().find(|id| !keys.iter().any(|key| key.id == **id && key.project_id == draft.project_id));
-    match missing {
-        Some(id) => {
-            Err(Error::invalid("ssh_key_ids", format!("the project has no SSH key {id}: see `cirro sshkey list`")))
-        }
-        None => Ok(keys.into_iter().map(|key| key.public_key).collect()),
-    }
-}
-
-/// The image as its node needs it, if this project may use it and it fits.
-fn usable(image: &MachineImage, draft: &Instance, flavor: &Flavor) -> Result<ImageSpec> {
-    if image.project_id != draft.project_id && !image.public {
-        return Err(Error::invalid(
-            "image_id",
-            format!("image {} belongs to another project: use an own or a public one", image.name),
-        ));
-    }
-    image.require_ready()?;
-    let (Some(sha256), Some(size_bytes), Some(virtual_bytes)) =
-        (image.sha256.clone(), image.size_bytes, image.virtual_bytes)
-    else {
-        return Err(Error::conflict(format!("image {} lacks its digest or size: upload it again", image.name)));
+/// Marks an instance as going: its name and its quota are free, and its node is told to remove it. One that no node has
+/// heard of is gone at once.
+pub(crate) fn begin_removal(tx: &mut Tx<'_>, instance: &Instance, epoch: i64) -> Result<Deleted<Instance>> {
+    refund(tx, instance)?;
+    let Some(node) = instance.node_id else {
+        records::forget(tx.connection(), instance.id)?;
+        return tx.remove(instance).map(|()| Deleted::Gone);
     };
-    if virtual_bytes.get().unsigned_abs() > flavor.disk_gib.bytes() {
-        return Err(Error::invalid(
-            "flavor_id",
-            format!(
-                "image {} needs a disk of {virtual_bytes}, and flavor {} has {}: use a larger flavor",
-                image.name, flavor.name, flavor.disk_gib
-            ),
-        ));
-    }
-    Ok(ImageSpec { id: image.id, sha256, format: image.format.clone(), size_bytes })
+    let deleting = tx.begin_delete::<Instance>(instance.id, |instance| {
+        instance.generation = instance.generation.next();
+        instance.status = InstanceStatus::Deleting;
+        instance.status_deadline = states::deadline(&InstanceStatus::Deleting);
+        instance.status_reason = None;
+    })?;
+    records::add_tombstone(tx.connection(), instance.id, node, deleting.generation, epoch)?;
+    Ok(Deleted::Begun(deleting))
 }
 
-/// Takes the quota, the place and the claim, and adds the row: all or nothing.
-fn accept(tx: &mut Tx<'_>, project: &Project, mut draft: Instance, need: &Need, launch: &Launch) -> Result<Instance> {
-    tx.exclusive(PLACEMENT)?;
-    tx.charge(project.id, "instances", 1, project.max_instances.get())?;
-    tx.charge(project.id, "vcpus", need.vcpus.get(), project.max_vcpus.get())?;
-    tx.charge(project.id, "memory_mib", need.memory_mib.get(), project.max_memory_mib.get())?;
-    let nodes = records::candidates(tx)?;
-    let node = schedule::place(need, &nodes)?;
-    draft.node_id = Some(node);
-    tx.insert(&draft)?;
-    records::add_claim(tx.connection(), draft.id, node, need)?;
-    records::set_launch(tx.connection(), draft.id, launch)?;
-    Ok(draft)
-}
-
-pub(crate) fn refund(tx: &mut Tx<'_>, instance: &Instance) -> Result<()> {
+fn refund(tx: &mut Tx<'_>, instance: &Instance) -> Result<()> {
     tx.refund(instance.project_id, "instances", 1)?;
     tx.refund(instance.project_id, "vcpus", instance.vcpus.get())?;
     tx.refund(instance.project_id, "memory_mib", instance.memory_mib.get())

@@ -1,6 +1,6 @@
 //! Nodes: one that holds guests stays.
 
-use crate::records;
+use crate::claims;
 use async_trait::async_trait;
 use cirro_models::{Context, Deleted, Error, Result, compute::Node};
 use cirro_server::{Controller, OwnerContext};
@@ -11,7 +11,7 @@ pub(crate) struct Nodes;
 impl Controller<Node> for Nodes {
     async fn delete(&self, ctx: &Context, current: Node) -> Result<Deleted<Node>> {
         ctx.write(move |tx| {
-            let claims = records::claims_on(tx.connection(), current.id)?;
+            let claims = claims::count_on(tx.connection(), current.id)?;
             if claims > 0 {
                 return Err(Error::conflict(format!(
                     "node {} still holds {claims} instances: delete them first",

@@ -1,8 +1,9 @@
 //! Guests that nobody claims: adopted as instances again, or destroyed by an explicit order.
 
 use crate::{
-    controllers::PLACEMENT,
-    records::{self, Launch},
+    claims::{self, Claim},
+    launch::{PLACEMENT, references::Launch},
+    records,
     schedule::Need,
 };
 use async_trait::async_trait;
@@ -96,6 +97,8 @@ fn adopt(tx: &mut Tx<'_>, guest: &UnclaimedGuest, image: ImageSpec, meta: Meta) 
         // it exists already: the quota counts it, but can't refuse it
         tx.charge(guest.project_id, resource, amount, i64::MAX)?;
     }
-    records::add_claim(tx.connection(), instance.id, guest.node_id, &need)?;
-    records::set_launch(tx.connection(), instance.id, &Launch { image, ssh_keys: Vec::new(), user_data: None })
+    let claim = Claim { instance: instance.id, node: guest.node_id, need, held_by: None, placement: None };
+    claims::add(tx.connection(), &[claim])?;
+    let launch = Launch { image, ssh_keys: Vec::new(), user_data: None };
+    records::set_launches(tx.connection(), &[(instance.id, &launch)])
 }

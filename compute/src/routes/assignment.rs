@@ -1,6 +1,11 @@
 //! `GET /compute/v1/nodeassignment/{node}`: what a node should hold, as a long poll.
 
-use crate::{presence::Presence, records, routes::own_node};
+use crate::{
+    launch::references::Launch,
+    presence::Presence,
+    records,
+    routes::{describe_path, own_node},
+};
 use actix_web::{HttpRequest, HttpResponse, web};
 use cirro_models::{
     Error, Id, Reach, Result,
@@ -208,7 +213,7 @@ fn of_node<M: Table>(c: &mut AnyConnection, filter: &M::Filter) -> Result<Vec<M>
     M::page(c, filter, &Reach::All, None, MANY).map_err(Error::internal)
 }
 
-fn spec(row: Instance, launch: records::Launch) -> InstanceSpec {
+fn spec(row: Instance, launch: Launch) -> InstanceSpec {
     InstanceSpec {
         id: row.id,
         project_id: row.project_id,
@@ -226,7 +231,7 @@ fn spec(row: Instance, launch: records::Launch) -> InstanceSpec {
 }
 
 pub(crate) fn describe(document: &mut OpenApi) {
-    super::report::describe_node_path::<NodeAssignment>(document, "/compute/v1/nodeassignment/{node}", |schema| {
+    describe_path::<NodeAssignment>(document, "/compute/v1/nodeassignment/{node}", "node", |schema| {
         let answer =
             ResponseBuilder::new().description("What the node should hold").content("application/json", schema);
         let get = operation(

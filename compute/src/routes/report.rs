@@ -3,7 +3,7 @@
 use crate::{
     presence::{self, Presence},
     records,
-    routes::own_node,
+    routes::{describe_path, own_node},
     states,
 };
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -24,15 +24,8 @@ use cirro_server::{
     OwnerContext, Tx,
     http::{Caller, Failure, json, operation},
 };
-use utoipa::{
-    ToSchema,
-    openapi::{
-        Content, ContentBuilder, HttpMethod, ObjectBuilder, OpenApi, PathItem, Ref, RefOr, Required,
-        path::{ParameterBuilder, ParameterIn},
-        request_body::RequestBodyBuilder,
-        response::ResponseBuilder,
-        schema::Type,
-    },
+use utoipa::openapi::{
+    HttpMethod, OpenApi, PathItem, Required, request_body::RequestBodyBuilder, response::ResponseBuilder,
 };
 
 /// The longest sentence that is taken over from a node.
@@ -229,27 +222,8 @@ fn unclaimed(tx: &mut Tx<'_>, node: Id<Node>, seen: &[UnclaimedSeen]) -> Result<
 }
 
 /// Adds an operation on `/{node}` with the schema of `T`.
-pub(super) fn describe_node_path<T: ToSchema>(
-    document: &mut OpenApi,
-    path: &str,
-    item: impl FnOnce(Content) -> PathItem,
-) {
-    let mut schemas = vec![(T::name().into_owned(), T::schema())];
-    T::schemas(&mut schemas);
-    document.components.get_or_insert_with(Default::default).schemas.extend(schemas);
-    let text = ObjectBuilder::new().schema_type(Type::String).build();
-    let node = ParameterBuilder::new()
-        .name("node")
-        .parameter_in(ParameterIn::Path)
-        .required(Required::True)
-        .schema(Some(text));
-    let mut item = item(ContentBuilder::new().schema(Some(RefOr::Ref(Ref::from_schema_name(T::name())))).build());
-    item.parameters = Some(vec![RefOr::T(node.build())]);
-    document.paths.paths.insert(path.to_owned(), item);
-}
-
 pub(crate) fn describe(document: &mut OpenApi) {
-    describe_node_path::<NodeReport>(document, "/compute/v1/nodereport/{node}", |schema| {
+    describe_path::<NodeReport>(document, "/compute/v1/nodereport/{node}", "node", |schema| {
         let body = RequestBodyBuilder::new().content("application/json", schema).required(Some(Required::True)).build();
         let post =
             operation("create_nodereport".to_owned(), "node", "What a node saw and did (for its agent)".to_owned());

@@ -3,15 +3,40 @@
 mod overdue;
 mod silence;
 
+use crate::launch;
 use cirro_models::{Context, Result};
 use std::time::Duration;
 
 /// How often there is a look.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Runs until dropped: ends states whose time is over, and notices nodes that fall silent. Whoever is late or twice does
-/// no harm: every step reads and writes in one transaction.
-pub async fn run(ctx: impl Fn() -> Context + Send) {
+/// How often plans are looked after while one of them moves.
+const PLANS: Duration = Duration::from_millis(250);
+
+/// Runs until dropped: ends states whose time is over, notices nodes that fall silent, and looks after launch plans.
+/// Whoever is late or twice does no harm: every step reads and writes in one transaction.
+pub async fn run(ctx: impl Fn() -> Context + Send + Sync) {
+    tokio::join!(instances_and_nodes(&ctx), plans(&ctx));
+}
+
+async fn plans(ctx: &(impl Fn() -> Context + Sync)) {
+    loop {
+        let pause = match launch::tend(&ctx()).await {
+            Ok(true) => PLANS,
+            Ok(false) => EVERY,
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "launch plans can't be looked after; it is tried again"
+                );
+                EVERY
+            }
+        };
+        tokio::time::sleep(pause).await;
+    }
+}
+
+async fn instances_and_nodes(ctx: &(impl Fn() -> Context + Sync)) {
     let mut tick = tokio::time::interval(EVERY);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {

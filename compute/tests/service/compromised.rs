@@ -23,6 +23,9 @@ async fn a_compromised_node_gets_and_changes_nothing_that_is_not_its_own() {
     );
     put(&site.compute, unclaimed.clone()).await;
     site.operator("PATCH", &format!("node/{}", site.node), json!({"schedulable": false})).await.good();
+    let plan = json!({"name": "seen", "intent": "preview", "groups": [{"name": "web", "count": 1,
+        "template": {"flavor_id": site.small, "image_id": site.image}}]});
+    let plan = site.member("POST", "launchplan", plan).await.good();
     let evil = site.new_node("evil", 8, 8192, 100).await;
     let own = site.launch("own").await;
     assert_eq!(site.instance(own).await.node_id, Some(evil));
@@ -35,6 +38,7 @@ async fn a_compromised_node_gets_and_changes_nothing_that_is_not_its_own() {
         ("instanceaction", id(&action)),
         ("consolelog", id(&log)),
         ("unclaimedguest", unclaimed.id.to_string()),
+        ("launchplan", id(&plan)),
         ("nodeassignment", site.node.to_string()),
         ("nodereport", site.node.to_string()),
     ];
@@ -86,7 +90,8 @@ async fn a_compromised_node_gets_and_changes_nothing_that_is_not_its_own() {
 /// Every row of ours and theirs, as the database has it.
 async fn everything(site: &Site) -> Vec<Value> {
     let mut all = Vec::new();
-    for path in ["flavor", "sshkey", "node", "instance", "instanceaction", "consolelog", "unclaimedguest"] {
+    for path in ["flavor", "sshkey", "node", "instance", "instanceaction", "consolelog", "unclaimedguest", "launchplan"]
+    {
         all.push(site.operator("GET", &format!("{path}?limit=1000"), Value::Null).await.good());
     }
     all

@@ -9,6 +9,7 @@ mod compromised;
 mod deletions;
 mod launches;
 mod overdue;
+mod plans;
 mod powers;
 mod quotas;
 mod reports;

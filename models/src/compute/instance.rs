@@ -2,7 +2,7 @@
 
 use crate::{
     Error, Generation, GiB, Id, Meta, MiB, Model, Name, Result, Vcpus, choice,
-    compute::{flavor::Flavor, node::Node, ssh_key::SshKey},
+    compute::{flavor::Flavor, launch_plan::LaunchPlan, node::Node, placement::Placement, ssh_key::SshKey},
     identity::Project,
     images::MachineImage,
     patch::Check,
@@ -96,6 +96,15 @@ pub struct Instance {
     /// The node that it is placed on.
     #[model(system, filter, node)]
     pub node_id: Option<Id<Node>>,
+    /// The launch plan that made it.
+    #[model(system, filter)]
+    pub plan_id: Option<Id<LaunchPlan>>,
+    /// Whether somebody has changed it since it was made: undoing its plan leaves it alone.
+    #[model(system)]
+    pub touched: Option<bool>,
+    /// Why it is on that node.
+    #[model(system, json)]
+    pub placement: Option<Placement>,
     /// Virtual processors, from its flavor.
     #[model(system)]
     pub vcpus: Vcpus,

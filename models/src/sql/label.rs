@@ -1,6 +1,6 @@
 //! The labels of all rows of a database, indexed, so that lists can be filtered by them.
 
-use super::{connection::AnyConnection, values::GuidValue};
+use super::{MAX_VALUES, connection::AnyConnection, values::GuidValue};
 use crate::Labels;
 use diesel::{prelude::*, result::QueryResult};
 
@@ -28,6 +28,28 @@ pub fn put(c: &mut AnyConnection, model: &str, id: uuid::Uuid, labels: &Labels) 
         diesel::insert_into(label::table)
             .values((label::model.eq(model), label::id.eq(GuidValue(id)), label::key.eq(key), label::value.eq(value)))
             .execute(c)?;
+    }
+    Ok(())
+}
+
+/// Sets the labels of rows that have none yet, in as few statements as the database allows.
+pub fn add(c: &mut AnyConnection, model: &str, rows: &[(uuid::Uuid, &Labels)]) -> QueryResult<()> {
+    let all: Vec<_> = rows.iter().flat_map(|(id, labels)| labels.iter().map(|label| (*id, label))).collect();
+    for some in all.chunks(MAX_VALUES / 4) {
+        let row = |(id, (key, value)): &(uuid::Uuid, (&String, &String))| {
+            (
+                label::model.eq(model.to_owned()),
+                label::id.eq(GuidValue(*id)),
+                label::key.eq((*key).clone()),
+                label::value.eq((*value).clone()),
+            )
+        };
+        let insert = diesel::insert_into(label::table).values(some.iter().map(row).collect::<Vec<_>>());
+        // a batch insert is different SQL on each database
+        match c {
+            AnyConnection::Pg(c) => insert.execute(c)?,
+            AnyConnection::Sqlite(c) => insert.execute(c)?,
+        };
     }
     Ok(())
 }

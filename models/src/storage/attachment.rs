@@ -25,7 +25,7 @@ choice! {
 /// confirmed that the guest no longer has it.
 #[derive(Model)]
 #[model(service = Storage, path = "attachment", scope = Project, unique(volume_id), accepted)]
-#[model(create = Member, read = Viewer, update = Nobody, delete = Member)]
+#[model(create = Member, read = Viewer, update = Nobody, delete = Member, services(read = Compute))]
 pub struct Attachment {
     /// Its id.
     pub id: Id<Attachment>,

@@ -57,15 +57,15 @@ impl Controller<Volume> for Volumes {
     async fn delete(&self, ctx: &Context, current: Volume) -> Result<Deleted<Volume>> {
         let id = current.id;
         ctx.write(move |tx| {
-            let of_volume = AttachmentFilter { volume_id: Some(id), ..AttachmentFilter::default() };
-            if let Some(attachment) = tx.list::<Attachment>(&of_volume, 1)?.pop() {
-                return Err(held(&current, &attachment));
-            }
-            // an attachment that is made at this moment changes the volume's version: then this runs again and sees it
-            tx.begin_delete::<Volume>(id, |volume| {
+            // first the row: from here on an attachment at this moment loses on its version, and one before it is seen
+            let deleting = tx.begin_delete::<Volume>(id, |volume| {
                 (volume.status, volume.status_reason) = (VolumeStatus::Deleting, None);
-            })
-            .map(Deleted::Begun)
+            })?;
+            let of_volume = AttachmentFilter { volume_id: Some(id), ..AttachmentFilter::default() };
+            match tx.list::<Attachment>(&of_volume, 1)?.pop() {
+                Some(attachment) => Err(held(&current, &attachment)),
+                None => Ok(Deleted::Begun(deleting)),
+            }
         })
         .await
     }

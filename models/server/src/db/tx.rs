@@ -11,7 +11,7 @@ use cirro_models::{
     identity::Secret,
     meta::check_labels,
     model::Applied,
-    sql::{AnyConnection, GuidValue, Table, label},
+    sql::{AnyConnection, GuidValue, MAX_VALUES, Table, label},
 };
 use diesel::{prelude::*, result::Error as DieselError};
 use serde_json::{Map, Value};
@@ -105,14 +105,11 @@ impl<'c> Tx<'c> {
     /// Adds rows, in as few statements as the database allows.
     pub fn insert_all<M: Table>(&mut self, rows: &[M]) -> Result<()> {
         self.run(|c| M::insert(c, rows), refused::<M>)?;
-        for row in rows {
-            if !row.meta().labels.is_empty() {
-                self.run(|c| label::put(c, M::PATH, row.id().uuid(), &row.meta().labels), database_error)?;
-            }
-            self.announce(row, &ChangeKind::Created)?;
-            self.answers("create", row, if M::ACCEPTED { 202 } else { 201 })?;
-        }
-        Ok(())
+        let labels: Vec<_> = rows.iter().map(|row| (row.id().uuid(), &row.meta().labels)).collect();
+        self.run(|c| label::add(c, M::PATH, &labels), database_error)?;
+        self.announce(rows, &ChangeKind::Created)?;
+        let status = if M::ACCEPTED { 202 } else { 201 };
+        rows.iter().try_for_each(|row| self.answers("create", row, status))
     }
     /// Applies a caller's patch; with `version`, only if the stored row still has it.
     pub fn patch<M: Table>(&mut self, id: Id<M>, patch: M::Patch, version: Option<Generation>) -> Result<M> {
@@ -187,7 +184,7 @@ impl<'c> Tx<'c> {
             return Err(Error::not_found(M::PATH, id));
         }
         self.run(|c| label::clear(c, M::PATH, id.uuid()), database_error)?;
-        self.announce(row, &ChangeKind::Deleted)?;
+        self.announce(std::slice::from_ref(row), &ChangeKind::Deleted)?;
         if self.is_about::<M>("delete", id) {
             // the row as it was: who repeats the request is judged by it
             self.answer = Some((id.uuid(), 204, Some(serde_json::to_value(row).map_err(Error::internal)?)));
@@ -218,19 +215,30 @@ impl<'c> Tx<'c> {
         if row.meta().labels != stored.meta().labels {
             self.run(|c| label::put(c, M::PATH, row.id().uuid(), &row.meta().labels), database_error)?;
         }
-        self.announce(row, &ChangeKind::Updated)
+        self.announce(std::slice::from_ref(row), &ChangeKind::Updated)
     }
-    fn announce<M: Model>(&mut self, row: &M, kind: &ChangeKind) -> Result<()> {
-        self.written.push((M::PATH, row.id().uuid()));
-        let entry = diesel::insert_into(change::table).values((
-            change::model.eq(M::PATH),
-            change::id.eq(GuidValue(row.id().uuid())),
-            change::version.eq(row.meta().version.get()),
-            change::project_id.eq(row.project().map(|id| GuidValue(id.uuid()))),
-            change::kind.eq(kind.to_string()),
-            change::at.eq(Timestamp::now().micros()),
-        ));
-        self.run(|c| entry.execute(c), database_error).map(drop)
+    fn announce<M: Model>(&mut self, rows: &[M], kind: &ChangeKind) -> Result<()> {
+        self.written.extend(rows.iter().map(|row| (M::PATH, row.id().uuid())));
+        let entry = |row: &M| {
+            (
+                change::model.eq(M::PATH),
+                change::id.eq(GuidValue(row.id().uuid())),
+                change::version.eq(row.meta().version.get()),
+                change::project_id.eq(row.project().map(|id| GuidValue(id.uuid()))),
+                change::kind.eq(kind.to_string()),
+                change::at.eq(Timestamp::now().micros()),
+            )
+        };
+        for rows in rows.chunks(MAX_VALUES / 6) {
+            let entries = diesel::insert_into(change::table).values(rows.iter().map(entry).collect::<Vec<_>>());
+            // a batch insert is different SQL on each database
+            let insert = |c: &mut AnyConnection| match c {
+                AnyConnection::Pg(c) => entries.execute(c),
+                AnyConnection::Sqlite(c) => entries.execute(c),
+            };
+            self.run(insert, database_error)?;
+        }
+        Ok(())
     }
     fn is_about<M: Model>(&self, operation: &str, id: Id<M>) -> bool {
         let same = |note: &RequestNote| note.model() == M::PATH && note.operation() == operation;

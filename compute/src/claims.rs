@@ -1,0 +1,177 @@
+//! What instances take from nodes: rows of their own, which outlive an instance until its node has confirmed that it is
+//! gone, and which a plan may hold before there is an instance.
+
+use crate::schedule::{Candidate, Need};
+use cirro_models::{
+    Error, GiB, Id, MiB, Result, Vcpus,
+    compute::{Instance, LaunchPlan, Node, node::NodeFilter, placement::Placement},
+    sql::{AnyConnection, Column, GuidValue, JsonValue, MAX_VALUES, load_json, store_json, types::Guid},
+};
+use cirro_server::Tx;
+use diesel::{prelude::*, sql_query, sql_types as st};
+use std::collections::HashMap;
+use uuid::Uuid;
+
+mod tables {
+    #![allow(missing_docs, unreachable_pub)]
+    diesel::table! {
+        use cirro_models::sql::types::{Guid, BigInt, Json, Nullable};
+        claim (instance_id) {
+            instance_id -> Guid,
+            node_id -> Guid,
+            vcpus -> BigInt,
+            memory_mib -> BigInt,
+            disk_gib -> BigInt,
+            held_by -> Nullable<Guid>,
+            placement -> Nullable<Json>,
+        }
+    }
+}
+use tables::claim;
+
+/// What an instance takes from a node.
+#[derive(Debug, Clone)]
+pub(crate) struct Claim {
+    /// The instance that has it, or will.
+    pub(crate) instance: Id<Instance>,
+    /// The node.
+    pub(crate) node: Id<Node>,
+    /// How much.
+    pub(crate) need: Need,
+    /// The plan that holds it as long as there is no instance.
+    pub(crate) held_by: Option<Id<LaunchPlan>>,
+    /// Why it is that node; kept here while there is no instance to keep it.
+    pub(crate) placement: Option<Placement>,
+}
+
+#[derive(QueryableByName)]
+struct Sum {
+    #[diesel(sql_type = Guid)]
+    node_id: GuidValue,
+    #[diesel(sql_type = st::BigInt)]
+    vcpus: i64,
+    #[diesel(sql_type = st::BigInt)]
+    memory_mib: i64,
+    #[diesel(sql_type = st::BigInt)]
+    disk_gib: i64,
+}
+
+/// Instance, node, processors, memory, disk, placement.
+type HeldRow = (GuidValue, GuidValue, i64, i64, i64, Option<JsonValue>);
+
+/// PostgreSQL's sum of bigints is a numeric.
+const SUMS: &str = "SELECT node_id, CAST(sum(vcpus) AS bigint) AS vcpus, CAST(sum(memory_mib) AS bigint) AS memory_mib, \
+                    CAST(sum(disk_gib) AS bigint) AS disk_gib FROM claim GROUP BY node_id";
+
+fn failed(error: diesel::result::Error) -> Error {
+    Error::internal(error)
+}
+
+fn need(vcpus: i64, memory: i64, disk: i64) -> Need {
+    Need { vcpus: Vcpus::new(vcpus), memory_mib: MiB::new(memory), disk_gib: GiB::new(disk) }
+}
+
+/// All nodes with what is claimed of them.
+pub(crate) fn candidates(tx: &mut Tx<'_>) -> Result<Vec<Candidate>> {
+    let nodes: Vec<Node> = tx.list(&NodeFilter::default(), 100_000)?;
+    let sums: Vec<Sum> = sql_query(SUMS).load(tx.connection()).map_err(failed)?;
+    let claimed: HashMap<Uuid, Need> =
+        sums.into_iter().map(|sum| (sum.node_id.0, need(sum.vcpus, sum.memory_mib, sum.disk_gib))).collect();
+    let candidate = |node: Node| Candidate {
+        id: node.id,
+        status: node.status,
+        schedulable: node.schedulable,
+        capacity: Need { vcpus: node.vcpus, memory_mib: node.memory_mib, disk_gib: node.disk_gib },
+        claimed: claimed.get(&node.id.uuid()).copied().unwrap_or_default(),
+        labels: node.meta.labels,
+    };
+    Ok(nodes.into_iter().map(candidate).collect())
+}
+
+/// Adds claims, in as few statements as the database allows.
+pub(crate) fn add(c: &mut AnyConnection, claims: &[Claim]) -> Result<()> {
+    for claims in claims.chunks(MAX_VALUES / 7) {
+        let row = |claim: &Claim| {
+            (
+                claim::instance_id.eq(claim.instance.store()),
+                claim::node_id.eq(claim.node.store()),
+                claim::vcpus.eq(claim.need.vcpus.get()),
+                claim::memory_mib.eq(claim.need.memory_mib.get()),
+                claim::disk_gib.eq(claim.need.disk_gib.get()),
+                claim::held_by.eq(claim.held_by.map(|plan| plan.store())),
+                claim::placement.eq(claim.placement.as_ref().map(store_json)),
+            )
+        };
+        let rows: Vec<_> = claims.iter().map(row).collect();
+        let insert = diesel::insert_into(claim::table).values(rows);
+        // a batch insert is different SQL on each database
+        match c {
+            AnyConnection::Pg(c) => insert.execute(c),
+            AnyConnection::Sqlite(c) => insert.execute(c),
+        }
+        .map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// The nodes of these instances.
+pub(crate) fn nodes_of(c: &mut AnyConnection, instances: &[Id<Instance>]) -> Result<Vec<(Id<Instance>, Id<Node>)>> {
+    let rows: Vec<(GuidValue, GuidValue)> = claim::table
+        .filter(claim::instance_id.eq_any(instances.iter().map(Column::store)))
+        .select((claim::instance_id, claim::node_id))
+        .load(c)
+        .map_err(failed)?;
+    Ok(rows.into_iter().map(|(instance, node)| (Id::from_uuid(instance.0), Id::from_uuid(node.0))).collect())
+}
+
+/// How many claims there are on a node.
+pub(crate) fn count_on(c: &mut AnyConnection, node: Id<Node>) -> Result<i64> {
+    claim::table.filter(claim::node_id.eq(node.store())).count().get_result(c).map_err(failed)
+}
+
+/// What a plan holds, in the order of its instances.
+pub(crate) fn held(c: &mut AnyConnection, plan: Id<LaunchPlan>) -> Result<Vec<Claim>> {
+    let rows: Vec<HeldRow> = claim::table
+        .filter(claim::held_by.eq(Some(plan.store())))
+        .order(claim::instance_id)
+        .select((
+            claim::instance_id,
+            claim::node_id,
+            claim::vcpus,
+            claim::memory_mib,
+            claim::disk_gib,
+            claim::placement,
+        ))
+        .load(c)
+        .map_err(failed)?;
+    let claim = |(instance, node, vcpus, memory, disk, placement): HeldRow| {
+        Ok(Claim {
+            instance: Id::from_uuid(instance.0),
+            node: Id::from_uuid(node.0),
+            need: need(vcpus, memory, disk),
+            held_by: Some(plan),
+            placement: placement.map(load_json).transpose()?,
+        })
+    };
+    rows.into_iter().map(claim).collect::<Result<_, String>>().map_err(Error::internal)
+}
+
+/// The instances of a plan have what it held for them.
+pub(crate) fn hand_over(c: &mut AnyConnection, plan: Id<LaunchPlan>) -> Result<()> {
+    let held = claim::table.filter(claim::held_by.eq(Some(plan.store())));
+    diesel::update(held)
+        .set((claim::held_by.eq(None::<GuidValue>), claim::placement.eq(None::<JsonValue>)))
+        .execute(c)
+        .map(drop)
+        .map_err(failed)
+}
+
+/// A plan holds nothing any more.
+pub(crate) fn release(c: &mut AnyConnection, plan: Id<LaunchPlan>) -> Result<()> {
+    diesel::delete(claim::table.filter(claim::held_by.eq(Some(plan.store())))).execute(c).map(drop).map_err(failed)
+}
+
+/// An instance takes nothing any more.
+pub(crate) fn remove(c: &mut AnyConnection, instance: Id<Instance>) -> Result<()> {
+    diesel::delete(claim::table.find(instance.store())).execute(c).map(drop).map_err(failed)
+}

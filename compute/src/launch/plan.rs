@@ -1,0 +1,295 @@
+//! What a plan takes, when it is looked at, held or launched.
+
+use crate::{
+    claims::{self, Claim},
+    launch::{
+        HELD_S, PLACEMENT, Referenced, instance_id, quota,
+        rows::{self, Placed},
+    },
+    schedule::{self, Asked, Candidate, Need, Planned, Rule},
+};
+use cirro_models::{
+    Bytes, Error, Id, Result, Timestamp,
+    compute::{
+        Instance, LaunchPlan, Node,
+        instance::instance_rows,
+        launch_plan::{PlanIntent, PlanStatus},
+        placement::{Outlook, Place, Shortage},
+    },
+    sql::Column,
+};
+use cirro_server::Tx;
+use diesel::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The most places that an outlook lists.
+const LISTED: usize = 1000;
+/// How many names are looked up at once.
+const NAMES: usize = 1000;
+
+/// When room that is taken now is given back.
+pub(crate) fn hold_ends() -> Timestamp {
+    Timestamp::now().plus_seconds(HELD_S)
+}
+
+/// Does what the plan is intended for, and sets its status and outlook. Nothing is written of the plan itself.
+///
+/// # Errors
+/// What keeps all of it, or any of it, from being launched; then nothing is taken.
+pub(crate) fn take(tx: &mut Tx<'_>, plan: &mut LaunchPlan, referenced: &Referenced) -> Result<()> {
+    tx.exclusive(PLACEMENT)?;
+    names_are_free(tx, plan)?;
+    let nodes = claims::candidates(tx)?;
+    if plan.status == PlanStatus::Held && plan.intent == PlanIntent::Launch {
+        return launch_held(tx, plan, referenced, &nodes);
+    }
+    let work = Work::new(tx, plan, referenced, nodes)?;
+    let seen =
+        plan.outlook.take().filter(|_| plan.status == PlanStatus::Previewed && plan.intent == PlanIntent::Launch);
+    let mut outlook = work.outlook(plan);
+    if plan.intent == PlanIntent::Preview {
+        (plan.status, plan.outlook) = (PlanStatus::Previewed, Some(outlook));
+        return Ok(());
+    }
+    work.require_enough(plan)?;
+    if let Some(change) = seen.and_then(|seen| difference(&seen, &outlook)) {
+        let what = format!("plan {} would not do what it showed: {change}; look at it again", plan.name);
+        return Err(Error::conflict(what));
+    }
+    quota::charge(tx, &referenced.project, &work.taken())?;
+    let held = plan.intent == PlanIntent::Hold;
+    claims::add(tx.connection(), &work.claims(plan, held))?;
+    if held {
+        (plan.status, plan.held_until) = (PlanStatus::Held, Some(hold_ends()));
+    } else {
+        begin(tx, plan, referenced, &work.placed)?;
+        outlook.places.clear();
+    }
+    plan.outlook = Some(outlook);
+    Ok(())
+}
+
+/// The instances come to be, and as many of them as may be on their way begin.
+fn begin(tx: &mut Tx<'_>, plan: &mut LaunchPlan, referenced: &Referenced, placed: &[Placed]) -> Result<()> {
+    let at_once = plan.max_in_flight.map_or(usize::MAX, |most| usize::try_from(most.get()).unwrap_or(usize::MAX));
+    rows::add(tx, plan, referenced, placed, at_once)?;
+    (plan.status, plan.held_until, plan.status_reason) = (PlanStatus::Launching, None, None);
+    Ok(())
+}
+
+/// Launches exactly what is held, or says which of it can't be any more.
+fn launch_held(tx: &mut Tx<'_>, plan: &mut LaunchPlan, referenced: &Referenced, nodes: &[Candidate]) -> Result<()> {
+    let by_id: BTreeMap<_, _> = nodes.iter().map(|node| (node.id, node)).collect();
+    let mut held: BTreeMap<Id<Instance>, Claim> =
+        claims::held(tx.connection(), plan.id)?.into_iter().map(|claim| (claim.instance, claim)).collect();
+    let mut placed = Vec::with_capacity(held.len());
+    let mut lost = BTreeSet::new();
+    for (index, (group, number)) in numbered(plan).enumerate() {
+        let Some(claim) = held.remove(&instance_id(plan.id, index)) else { continue };
+        if claim.need != referenced.parts[group].0 {
+            let what = format!("the flavor of group {} has changed", plan.groups[group].name);
+            return Err(Error::conflict(format!(
+                "plan {} can't be launched as it is held: {what}; hold it anew",
+                plan.name
+            )));
+        }
+        match (by_id.get(&claim.node), claim.placement) {
+            (Some(node), Some(placement)) if node.usable().is_none() => {
+                placed.push(Placed { group, number, index, node: claim.node, placement });
+            }
+            _ => drop(lost.insert(claim.node)),
+        }
+    }
+    if !lost.is_empty() {
+        let what = format!("{} of its nodes take no instances any more", lost.len());
+        return Err(Error::conflict(format!(
+            "plan {} can't be launched as it is held: {what}; hold it anew",
+            plan.name
+        )));
+    }
+    claims::hand_over(tx.connection(), plan.id)?;
+    begin(tx, plan, referenced, &placed)
+}
+
+/// Group and number of each instance of a plan, in order.
+fn numbered(plan: &LaunchPlan) -> impl Iterator<Item = (usize, i64)> + '_ {
+    plan.groups.iter().enumerate().flat_map(|(group, asked)| (1..=asked.count.get()).map(move |number| (group, number)))
+}
+
+/// Where the instances would go, and what stands against it.
+struct Work {
+    nodes: Vec<Candidate>,
+    planned: Planned,
+    asked: Vec<Asked>,
+    rules: Vec<Rule>,
+    needs: Vec<(Need, i64)>,
+    bytes: Vec<Bytes>,
+    /// What the quota does not allow, by group.
+    quota: Vec<(i64, Option<Error>)>,
+    placed: Vec<Placed>,
+}
+
+impl Work {
+    fn new(tx: &mut Tx<'_>, plan: &LaunchPlan, referenced: &Referenced, nodes: Vec<Candidate>) -> Result<Self> {
+        let counts: Vec<i64> = plan.groups.iter().map(|group| group.count.get()).collect();
+        let rules = schedule::rules(&plan.groups, plan.relationships.as_deref().unwrap_or_default());
+        if let Some((one, other)) = schedule::contradiction(&rules, &counts) {
+            return Err(contradiction(plan, one, other));
+        }
+        for (group, (need, _)) in plan.groups.iter().zip(&referenced.parts) {
+            schedule::require_possible(group.name.as_str(), need, &nodes)?;
+        }
+        let quota = quota::allowed(tx, referenced, &counts)?;
+        let asked = plan
+            .groups
+            .iter()
+            .zip(&referenced.parts)
+            .zip(&quota)
+            .map(|((group, (need, _)), (count, _))| Asked { name: group.name.to_string(), need: *need, count: *count });
+        let mut work = Self {
+            nodes,
+            planned: Planned::default(),
+            asked: asked.collect(),
+            rules,
+            needs: referenced.parts.iter().map(|(need, _)| *need).zip(counts).collect(),
+            bytes: referenced.parts.iter().map(|(_, launch)| launch.bytes()).collect(),
+            quota,
+            placed: Vec::new(),
+        };
+        work.planned = schedule::plan(&work.request(plan), &work.nodes);
+        work.placed = work.place(plan);
+        Ok(work)
+    }
+    fn request<'a>(&'a self, plan: &'a LaunchPlan) -> schedule::Request<'a> {
+        let seed = plan.id.uuid().as_u64_pair().1;
+        schedule::Request { groups: &self.asked, rules: &self.rules, policy: &plan.policy, seed }
+    }
+    fn place(&self, plan: &LaunchPlan) -> Vec<Placed> {
+        let place = |(index, (group, number)): (usize, (usize, i64))| {
+            let at = usize::try_from(number - 1).ok()?;
+            let spot = self.planned.groups[group].spots.get(at)?.as_ref()?;
+            let (node, placement) = (self.nodes[spot.node].id, spot.placement.clone());
+            Some(Placed { group, number, index, node, placement })
+        };
+        numbered(plan).enumerate().filter_map(place).collect()
+    }
+    /// Refuses where not all, or nothing at all, can be launched.
+    fn require_enough(&self, plan: &LaunchPlan) -> Result<()> {
+        if count(self.placed.len()) == plan.count() || !(plan.all_or_nothing || self.placed.is_empty()) {
+            return Ok(());
+        }
+        match self.quota.iter().find_map(|(_, refusal)| refusal.clone()) {
+            Some(refusal) => Err(refusal),
+            None => Err(self.planned.refusal(&self.request(plan), &self.nodes)),
+        }
+    }
+    /// What the placed ones take, by group.
+    fn taken(&self) -> Vec<(Need, i64)> {
+        let mut taken: Vec<_> = self.needs.iter().map(|(need, _)| (*need, 0)).collect();
+        self.placed.iter().for_each(|placed| taken[placed.group].1 += 1);
+        taken
+    }
+    fn claims(&self, plan: &LaunchPlan, held: bool) -> Vec<Claim> {
+        let claim = |placed: &Placed| Claim {
+            instance: instance_id(plan.id, placed.index),
+            node: placed.node,
+            need: self.needs[placed.group].0,
+            held_by: held.then_some(plan.id),
+            placement: held.then(|| placed.placement.clone()),
+        };
+        self.placed.iter().map(claim).collect()
+    }
+    fn outlook(&self, plan: &LaunchPlan) -> Outlook {
+        let nodes: BTreeSet<Id<Node>> = self.placed.iter().map(|placed| placed.node).collect();
+        let name = |placed: &Placed| plan.groups[placed.group].instance_name(placed.number).ok();
+        let place = |placed| Some(Place { name: name(placed)?.to_string(), node_id: placed.node });
+        Outlook {
+            placed: count(self.placed.len()),
+            nodes: count(nodes.len()),
+            quota: quota::total(&self.taken()),
+            of_free: self.of_free(),
+            image_bytes: self.image_bytes(plan),
+            places: self.placed.iter().take(LISTED).filter_map(place).collect(),
+            short: self.short(plan),
+        }
+    }
+    fn of_free(&self) -> i64 {
+        let open = self.nodes.iter().filter(|node| node.usable().is_none());
+        let free = open.fold([0; 3], |sum: [i64; 3], node| std::array::from_fn(|n| sum[n] + node.free()[n].max(0)));
+        let taken = self
+            .taken()
+            .iter()
+            .fold([0; 3], |sum: [i64; 3], (need, count)| std::array::from_fn(|n| sum[n] + need.numbers()[n] * count));
+        (0..3).map(|n| taken[n] * 1000 / free[n].max(1)).max().unwrap_or(0)
+    }
+    fn image_bytes(&self, plan: &LaunchPlan) -> Bytes {
+        let crossing: BTreeMap<_, Bytes> = self
+            .placed
+            .iter()
+            .map(|placed| ((plan.groups[placed.group].template.image_id, placed.node), self.bytes[placed.group]))
+            .collect();
+        Bytes::new(crossing.values().map(|bytes| bytes.get()).sum())
+    }
+    fn short(&self, plan: &LaunchPlan) -> Vec<Shortage> {
+        let by_quota = plan.groups.iter().zip(&self.quota).filter_map(|(group, (allowed, refusal))| {
+            let count = group.count.get() - allowed;
+            let detail = refusal.as_ref()?.to_string();
+            Some(Shortage { group: group.name.to_string(), count, detail, reasons: Vec::new() })
+        });
+        by_quota.chain(self.planned.short(&self.request(plan), &self.nodes)).collect()
+    }
+}
+
+/// As a number of the API.
+fn count(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn contradiction(plan: &LaunchPlan, one: usize, other: usize) -> Error {
+    let (one, other) = (&plan.groups[one].name, &plan.groups[other].name);
+    let who = if one == other {
+        format!("the instances of group {one}")
+    } else {
+        format!("those of groups {one} and {other}")
+    };
+    Error::invalid(
+        "relationships",
+        format!("{who} must be both on the same node and on different ones: drop one of the two"),
+    )
+}
+
+/// What has changed from one outlook to the next, in a sentence's part.
+fn difference(seen: &Outlook, now: &Outlook) -> Option<String> {
+    if seen.placed != now.placed {
+        return Some(format!("{} of its instances have a place now, and {} had", now.placed, seen.placed));
+    }
+    let mut moved = seen.places.iter().zip(&now.places).filter(|(seen, now)| seen != now);
+    let first = moved.next()?.0;
+    let others = moved.count();
+    let more = if others == 0 { String::new() } else { format!(", and so would {others} others") };
+    Some(format!("{} would go to another node{more}", first.name))
+}
+
+/// Refuses names that instances of the project have already.
+fn names_are_free(tx: &mut Tx<'_>, plan: &LaunchPlan) -> Result<()> {
+    let names: Vec<String> = numbered(plan)
+        .filter_map(|(group, number)| plan.groups[group].instance_name(number).ok())
+        .map(|name| name.to_string())
+        .collect();
+    for some in names.chunks(NAMES) {
+        let taken: Vec<String> = instance_rows::table
+            .filter(instance_rows::project_id.eq(plan.project_id.store()))
+            .filter(instance_rows::deleted_at.is_null())
+            .filter(instance_rows::name.eq_any(some))
+            .select(instance_rows::name)
+            .load(tx.connection())
+            .map_err(Error::internal)?;
+        if let Some(first) = taken.iter().min() {
+            let what = if taken.len() == 1 { String::new() } else { format!(" (and {} more)", taken.len() - 1) };
+            return Err(Error::conflict(format!(
+                "the project has an instance {first} already{what}: choose other names for the plan's groups"
+            )));
+        }
+    }
+    Ok(())
+}

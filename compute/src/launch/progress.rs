@@ -1,0 +1,70 @@
+//! How far a plan is, counted from its instances' rows.
+
+use cirro_models::{
+    Error, Id, Result,
+    compute::{
+        LaunchPlan,
+        placement::{FailureGroup, NodeLag, Progress},
+    },
+    sql::{AnyConnection, Column, GuidValue, types::Guid},
+};
+use diesel::{QueryableByName, RunQueryDsl, sql_query, sql_types as st};
+use std::collections::BTreeMap;
+
+/// The most nodes and reasons that are named.
+const NAMED: i64 = 5;
+
+#[derive(QueryableByName)]
+struct Row {
+    #[diesel(sql_type = st::Text)]
+    state: String,
+    #[diesel(sql_type = st::BigInt)]
+    count: i64,
+}
+
+#[derive(QueryableByName)]
+struct Lag {
+    #[diesel(sql_type = Guid)]
+    node_id: GuidValue,
+    #[diesel(sql_type = st::BigInt)]
+    count: i64,
+}
+
+const STATES: &str = "SELECT CASE WHEN deleted_at IS NOT NULL THEN 'deleting' \
+    WHEN node_id IS NULL THEN 'queued' WHEN status = 'pending' THEN 'placed' \
+    WHEN status IN ('building', 'starting', 'rebooting') THEN 'starting' ELSE status END AS state, \
+    count(*) AS count FROM instance WHERE plan_id = $1 GROUP BY 1";
+const LAGS: &str = "SELECT node_id, count(*) AS count FROM instance WHERE plan_id = $1 AND deleted_at IS NULL \
+    AND node_id IS NOT NULL AND status IN ('pending', 'building', 'starting') GROUP BY node_id \
+    ORDER BY count(*) DESC, node_id LIMIT $2";
+const FAILURES: &str = "SELECT coalesce(status_reason, 'no reason was told') AS state, count(*) AS count FROM instance \
+    WHERE plan_id = $1 AND deleted_at IS NULL AND status = 'failed' GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT $2";
+
+/// Counts a plan's instances. The rate is not known here.
+pub(super) fn count(c: &mut AnyConnection, plan: Id<LaunchPlan>, launched: i64) -> Result<Progress> {
+    let plan = plan.store();
+    let states: Vec<Row> = sql_query(STATES).bind::<Guid, _>(plan).load(c).map_err(Error::internal)?;
+    let mut counts: BTreeMap<String, i64> = states.into_iter().map(|row| (row.state, row.count)).collect();
+    let gone = launched - counts.values().sum::<i64>();
+    if gone > 0 {
+        counts.insert("gone".to_owned(), gone);
+    }
+    let lags: Vec<Lag> =
+        sql_query(LAGS).bind::<Guid, _>(plan).bind::<st::BigInt, _>(NAMED).load(c).map_err(Error::internal)?;
+    let failures: Vec<Row> =
+        sql_query(FAILURES).bind::<Guid, _>(plan).bind::<st::BigInt, _>(NAMED).load(c).map_err(Error::internal)?;
+    Ok(Progress {
+        counts,
+        slowest: lags
+            .into_iter()
+            .map(|lag| NodeLag { node_id: Id::from_uuid(lag.node_id.0), waiting: lag.count })
+            .collect(),
+        failures: failures.into_iter().map(|row| FailureGroup { reason: row.state, count: row.count }).collect(),
+        ..Progress::default()
+    })
+}
+
+/// How many instances still have a way to go.
+pub(super) fn under_way(progress: &Progress) -> i64 {
+    progress.count("placed") + progress.count("starting")
+}

@@ -1,0 +1,81 @@
+//! How much of a launch the project's quota allows.
+
+use crate::{launch::Referenced, schedule::Need};
+use cirro_models::{Error, Id, Result, identity::Project};
+use cirro_server::Tx;
+use std::collections::BTreeMap;
+
+/// What instances take of a project's quota: each resource with its amount.
+pub(super) fn amounts(count: i64, need: &Need) -> [(&'static str, i64); 3] {
+    [("instances", count), ("vcpus", need.vcpus.get() * count), ("memory_mib", need.memory_mib.get() * count)]
+}
+
+/// The limit of each of these resources.
+fn limits(project: &Project) -> [(&'static str, i64); 3] {
+    [
+        ("instances", project.max_instances.get()),
+        ("vcpus", project.max_vcpus.get()),
+        ("memory_mib", project.max_memory_mib.get()),
+    ]
+}
+
+/// What all of these take together.
+pub(super) fn total(parts: &[(Need, i64)]) -> BTreeMap<String, i64> {
+    let mut sums = BTreeMap::new();
+    for (resource, amount) in parts.iter().flat_map(|(need, count)| amounts(*count, need)) {
+        *sums.entry(resource.to_owned()).or_default() += amount;
+    }
+    sums
+}
+
+/// Takes it all, or refuses with the resource that is too scarce.
+pub(super) fn charge(tx: &mut Tx<'_>, project: &Project, parts: &[(Need, i64)]) -> Result<()> {
+    let sums = total(parts);
+    for (resource, limit) in limits(project) {
+        tx.charge(project.id, resource, sums.get(resource).copied().unwrap_or(0), limit)?;
+    }
+    Ok(())
+}
+
+/// Gives it back.
+pub(super) fn refund(tx: &mut Tx<'_>, project: Id<Project>, parts: &[(Need, i64)]) -> Result<()> {
+    for (resource, amount) in total(parts) {
+        tx.refund(project, &resource, amount)?;
+    }
+    Ok(())
+}
+
+/// How many instances with this need the quota still allows.
+pub(crate) fn room(tx: &mut Tx<'_>, project: &Project, need: &Need) -> Result<i64> {
+    let mut least = i64::MAX;
+    for ((resource, limit), (_, each)) in limits(project).into_iter().zip(amounts(1, need)) {
+        let left = limit.saturating_sub(tx.used(project.id, resource)?).max(0);
+        least = least.min(if each == 0 { i64::MAX } else { left / each });
+    }
+    Ok(least)
+}
+
+/// How many of each group the quota allows, earlier groups first, and what stops the rest.
+pub(super) fn allowed(tx: &mut Tx<'_>, referenced: &Referenced, counts: &[i64]) -> Result<Vec<(i64, Option<Error>)>> {
+    let mut left = Vec::new();
+    for (resource, limit) in limits(&referenced.project) {
+        let used = tx.used(referenced.project.id, resource)?;
+        left.push((resource, limit, limit.saturating_sub(used).max(0)));
+    }
+    let mut allowed = Vec::new();
+    for ((need, _), asked) in referenced.parts.iter().zip(counts) {
+        let each = amounts(1, need);
+        let room = |n: usize| if each[n].1 == 0 { i64::MAX } else { left[n].2 / each[n].1 };
+        let scarcest = (0..each.len()).min_by_key(|n| room(*n)).unwrap_or(0);
+        let count = room(scarcest).min(*asked);
+        let refusal = (count < *asked).then(|| {
+            let (resource, limit, free) = left[scarcest];
+            Error::Quota { resource: resource.to_owned(), limit, used: limit - free, asked: each[scarcest].1 * asked }
+        });
+        for (left, (_, amount)) in left.iter_mut().zip(each) {
+            left.2 -= amount * count;
+        }
+        allowed.push((count, refusal));
+    }
+    Ok(allowed)
+}

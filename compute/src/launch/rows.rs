@@ -1,0 +1,111 @@
+//! The rows of accepted instances.
+
+use crate::{
+    claims::{self, Claim},
+    launch::{PLACEMENT, Referenced, quota, references::Launch},
+    records,
+    schedule::{self, Asked, Need},
+    states,
+};
+use cirro_models::{
+    Error, Id, Result,
+    compute::{
+        Instance, LaunchPlan, Node,
+        instance::NewInstance,
+        launch_group::LaunchGroup,
+        placement::{Placement, PlacementPolicy},
+    },
+    meta::Meta,
+    model::{Model, Seed},
+};
+use cirro_server::Tx;
+use uuid::Uuid;
+
+/// The id of a plan's instance with this index, which counts from 0 over all groups. It follows from the plan's, so that
+/// expanding a plan again makes nothing twice; ids of a plan sort as its instances do.
+pub(crate) fn instance_id(plan: Id<LaunchPlan>, index: usize) -> Id<Instance> {
+    Id::from_uuid(Uuid::from_u128(plan.uuid().as_u128().wrapping_add(index as u128 + 1)))
+}
+
+/// Takes the quota, the place and the claim of a single instance, and adds its row: all or nothing.
+pub(crate) fn accept_one(tx: &mut Tx<'_>, mut draft: Instance, referenced: &Referenced) -> Result<Instance> {
+    let Some((need, launch)) = referenced.parts.first() else {
+        return Err(Error::internal("an instance was launched from nothing"));
+    };
+    tx.exclusive(PLACEMENT)?;
+    quota::charge(tx, &referenced.project, &[(*need, 1)])?;
+    let groups = [Asked { name: draft.name.to_string(), need: *need, count: 1 }];
+    let seed = draft.id.uuid().as_u64_pair().1;
+    let request = schedule::Request { groups: &groups, rules: &[], policy: &PlacementPolicy::Spread, seed };
+    let (node, placement) = schedule::place(&request, &claims::candidates(tx)?)?;
+    (draft.node_id, draft.placement) = (Some(node), Some(placement));
+    (draft.vcpus, draft.memory_mib, draft.disk_gib) = (need.vcpus, need.memory_mib, need.disk_gib);
+    draft.status_deadline = states::deadline(&draft.status);
+    tx.insert(&draft)?;
+    claims::add(tx.connection(), &[Claim { instance: draft.id, node, need: *need, held_by: None, placement: None }])?;
+    records::set_launches(tx.connection(), &[(draft.id, launch)])?;
+    Ok(draft)
+}
+
+/// An instance of a plan that has a place.
+#[derive(Debug, Clone)]
+pub(super) struct Placed {
+    pub(super) group: usize,
+    /// From 1.
+    pub(super) number: i64,
+    /// Of the whole plan, from 0.
+    pub(super) index: usize,
+    pub(super) node: Id<Node>,
+    pub(super) placement: Placement,
+}
+
+/// Adds the rows of a plan's instances, the first `begun` of which their nodes hear of at once. Who asked is their
+/// creator.
+pub(super) fn add(
+    tx: &mut Tx<'_>,
+    plan: &LaunchPlan,
+    referenced: &Referenced,
+    placed: &[Placed],
+    begun: usize,
+) -> Result<()> {
+    let by = tx.by().to_owned();
+    let mut rows = Vec::with_capacity(placed.len());
+    for (n, place) in placed.iter().enumerate() {
+        let (need, _) = &referenced.parts[place.group];
+        let mut row = draft(plan, &plan.groups[place.group], place, need, &by)?;
+        if n < begun {
+            begin(&mut row, place.node);
+        }
+        rows.push(row);
+    }
+    tx.insert_all(&rows)?;
+    let launched: Vec<(Id<Instance>, &Launch)> =
+        rows.iter().zip(placed).map(|(row, place)| (row.id, &referenced.parts[place.group].1)).collect();
+    records::set_launches(tx.connection(), &launched)
+}
+
+/// Its node hears of an instance from now on.
+pub(super) fn begin(instance: &mut Instance, node: Id<Node>) {
+    instance.node_id = Some(node);
+    instance.status_deadline = states::deadline(&instance.status);
+}
+
+fn draft(plan: &LaunchPlan, group: &LaunchGroup, place: &Placed, need: &Need, by: &str) -> Result<Instance> {
+    let template = &group.template;
+    let new = NewInstance {
+        name: group.instance_name(place.number).map_err(|error| Error::invalid("groups", error))?,
+        flavor_id: template.flavor_id,
+        image_id: template.image_id,
+        ssh_key_ids: (!template.ssh_key_ids.is_empty()).then(|| template.ssh_key_ids.clone()),
+        power: None,
+        user_data: None,
+        labels: group.labels.clone(),
+    };
+    let id = instance_id(plan.id, place.index).uuid();
+    let seed = Seed { id, project: Some(plan.project_id), user: None, meta: Meta::created(by) };
+    let mut row = Instance::build(new, seed)?;
+    row.plan_id = Some(plan.id);
+    row.placement = Some(place.placement.clone());
+    (row.vcpus, row.memory_mib, row.disk_gib) = (need.vcpus, need.memory_mib, need.disk_gib);
+    Ok(row)
+}

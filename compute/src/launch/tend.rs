@@ -1,0 +1,219 @@
+//! What happens to a plan after it was accepted: instances begin as others come to rest, room that nobody used is given
+//! back, and its progress is written down for whoever watches.
+
+use crate::{
+    claims,
+    launch::{UndoPlan, progress, quota, rows},
+};
+use cirro_models::{
+    Context, Error, Id, Result, Timestamp,
+    compute::{
+        Instance, LaunchPlan,
+        instance::instance_rows,
+        launch_plan::{PlanIntent, PlanStatus, launchplan_rows},
+        placement::Progress,
+    },
+    sql::{Column, GuidValue},
+};
+use cirro_server::{OwnerContext, Tx};
+use diesel::prelude::*;
+use parking_lot::Mutex;
+use std::{
+    collections::{HashMap, VecDeque},
+    time::{Duration, Instant},
+};
+
+/// How many plans are looked after at once.
+const BATCH: i64 = 100;
+/// How many instances begin in one transaction.
+const BEGUN: i64 = 1000;
+/// Over how long a rate is measured.
+const WINDOW: Duration = Duration::from_secs(5);
+
+/// How many instances of each plan ran at which moments, as this process has seen it.
+#[derive(Default)]
+pub(crate) struct Rates(Mutex<HashMap<Id<LaunchPlan>, Seen>>);
+
+/// Moments, and how many ran then.
+type Seen = VecDeque<(Instant, i64)>;
+
+impl Rates {
+    /// How many came to run per second lately.
+    fn per_second(&self, plan: Id<LaunchPlan>, running: i64) -> f64 {
+        let (mut seen, now) = (self.0.lock(), Instant::now());
+        let seen = seen.entry(plan).or_default();
+        while seen.len() > 1 && seen.front().is_some_and(|(at, _)| now - *at > WINDOW) {
+            seen.pop_front();
+        }
+        seen.push_back((now, running));
+        let Some((first, before)) = seen.front() else { return 0.0 };
+        let seconds = (now - *first).as_secs_f64();
+        let more = u32::try_from(running - before).unwrap_or(0);
+        if seconds < 0.05 { 0.0 } else { (f64::from(more) / seconds * 10.0).round() / 10.0 }
+    }
+    fn forget(&self, plan: Id<LaunchPlan>) {
+        self.0.lock().remove(&plan);
+    }
+}
+
+/// Looks after every plan that is not at rest; says whether there was one. Whoever is late or twice does no harm: every
+/// step reads and writes in one transaction.
+pub(crate) async fn tend(ctx: &Context) -> Result<bool> {
+    let now = Timestamp::now();
+    let moving = [PlanStatus::Held, PlanStatus::Launching, PlanStatus::Undoing].map(|status| status.to_string());
+    let resting = [PlanStatus::Undone, PlanStatus::Expired].map(|status| status.to_string());
+    let plans: Vec<GuidValue> = ctx
+        .database()?
+        .read(move |c| {
+            let over = launchplan_rows::expires_at.lt(now.store()).and(launchplan_rows::status.ne_all(resting));
+            launchplan_rows::table
+                .filter(launchplan_rows::status.eq_any(moving).or(over))
+                .select(launchplan_rows::id)
+                .limit(BATCH)
+                .load(c)
+                .map_err(Error::internal)
+        })
+        .await?;
+    let rates = ctx.stores().part::<Rates>()?;
+    let any = !plans.is_empty();
+    for plan in plans {
+        let (id, rates) = (Id::from_uuid(plan.0), rates.clone());
+        ctx.write(move |tx| step(tx, id, now, &rates)).await?;
+    }
+    Ok(any)
+}
+
+fn step(tx: &mut Tx<'_>, id: Id<LaunchPlan>, now: Timestamp, rates: &Rates) -> Result<()> {
+    let Some(plan) = tx.find::<LaunchPlan>(id)? else { return Ok(()) };
+    if plan.status == PlanStatus::Held && plan.held_until.is_none_or(|until| until < now) {
+        return expire(tx, &plan);
+    }
+    let over = plan.expires_at.is_some_and(|at| at < now) && plan.intent != PlanIntent::Undo;
+    let progress = progress::count(tx.connection(), id, launched(&plan))?;
+    match plan.status {
+        PlanStatus::Launching | PlanStatus::Launched | PlanStatus::Halted if over => {
+            UndoPlan::enqueue(tx, id)?;
+            tx.change_from(&plan, |plan| {
+                (plan.intent, plan.status) = (PlanIntent::Undo, PlanStatus::Undoing);
+                plan.generation = plan.generation.next();
+                plan.status_reason = Some("its time is over".to_owned());
+            })
+            .map(drop)
+        }
+        PlanStatus::Launching => launching(tx, &plan, progress, rates),
+        PlanStatus::Undoing => undoing(tx, &plan, progress, rates),
+        _ => Ok(()),
+    }
+}
+
+/// How many instances it has made.
+pub(super) fn launched(plan: &LaunchPlan) -> i64 {
+    plan.outlook.as_ref().map_or(0, |outlook| outlook.placed)
+}
+
+fn launching(tx: &mut Tx<'_>, plan: &LaunchPlan, mut progress: Progress, rates: &Rates) -> Result<()> {
+    let (queued, moving) = (progress.count("queued"), progress::under_way(&progress));
+    let failed = progress.count("failed");
+    let halted = queued > 0 && plan.max_failures.is_some_and(|most| failed >= most.get().max(1));
+    let begun = if queued == 0 || halted {
+        0
+    } else {
+        let room = plan.max_in_flight.map_or(BEGUN, |most| most.get() - moving);
+        begin_more(tx, plan.id, room.clamp(0, BEGUN))?
+    };
+    if begun > 0 {
+        progress = progress::count(tx.connection(), plan.id, launched(plan))?;
+    }
+    measure(&mut progress, plan, rates);
+    let rests = moving + begun == 0 && (queued == 0 || halted);
+    if rests {
+        rates.forget(plan.id);
+    }
+    let same = plan.progress.as_ref().is_some_and(|before| before.counts == progress.counts);
+    if same && !rests {
+        return Ok(());
+    }
+    tx.change_from(plan, |plan| {
+        plan.progress = Some(progress);
+        if rests {
+            plan.status = if halted { PlanStatus::Halted } else { PlanStatus::Launched };
+            plan.status_reason = halted.then(|| {
+                format!("{failed} instances have failed, and no more are begun: look at their reasons and delete them, then launch the plan again, or undo it")
+            });
+        }
+    })
+    .map(drop)
+}
+
+/// Lets the first instances that wait begin, on the nodes where they have room.
+fn begin_more(tx: &mut Tx<'_>, plan: Id<LaunchPlan>, most: i64) -> Result<i64> {
+    let waiting: Vec<GuidValue> = instance_rows::table
+        .filter(instance_rows::plan_id.eq(Some(plan.store())))
+        .filter(instance_rows::node_id.is_null())
+        .filter(instance_rows::deleted_at.is_null())
+        .order(instance_rows::id)
+        .select(instance_rows::id)
+        .limit(most)
+        .load(tx.connection())
+        .map_err(Error::internal)?;
+    let waiting: Vec<Id<Instance>> = waiting.into_iter().map(|id| Id::from_uuid(id.0)).collect();
+    let mut begun = 0;
+    for (instance, node) in claims::nodes_of(tx.connection(), &waiting)? {
+        tx.change::<Instance>(instance, |instance| rows::begin(instance, node))?;
+        begun += 1;
+    }
+    Ok(begun)
+}
+
+fn undoing(tx: &mut Tx<'_>, plan: &LaunchPlan, mut progress: Progress, rates: &Rates) -> Result<()> {
+    let left: i64 = instance_rows::table
+        .filter(instance_rows::plan_id.eq(Some(plan.id.store())))
+        .filter(instance_rows::touched.is_null().or(instance_rows::deleted_at.is_not_null()))
+        .count()
+        .get_result(tx.connection())
+        .map_err(Error::internal)?;
+    measure(&mut progress, plan, rates);
+    let same = plan.progress.as_ref().is_some_and(|before| before.counts == progress.counts);
+    if same && left > 0 {
+        return Ok(());
+    }
+    let kept: i64 =
+        progress.counts.iter().filter(|(state, _)| *state != "gone" && *state != "deleting").map(|(_, n)| n).sum();
+    tx.change_from(plan, |plan| {
+        plan.progress = Some(progress);
+        if left == 0 {
+            rates.forget(plan.id);
+            plan.status = PlanStatus::Undone;
+            plan.status_reason = (kept > 0)
+                .then(|| format!("{kept} instances are kept: somebody has changed them since they were launched"));
+        }
+    })
+    .map(drop)
+}
+
+fn measure(progress: &mut Progress, plan: &LaunchPlan, rates: &Rates) {
+    let done = if plan.status == PlanStatus::Undoing { progress.count("gone") } else { progress.count("running") };
+    progress.per_second = rates.per_second(plan.id, done);
+    let rest = progress.count("queued") + progress::under_way(progress) + progress.count("deleting");
+    #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "seconds, to be read by people")]
+    if progress.per_second > 0.0 && rest > 0 {
+        progress.eta_s = Some((rest as f64 / progress.per_second).ceil() as i64);
+    }
+}
+
+/// Gives back what a plan held.
+pub(crate) fn give_back(tx: &mut Tx<'_>, plan: &LaunchPlan) -> Result<()> {
+    let held = claims::held(tx.connection(), plan.id)?;
+    let parts: Vec<_> = held.iter().map(|claim| (claim.need, 1)).collect();
+    quota::refund(tx, plan.project_id, &parts)?;
+    claims::release(tx.connection(), plan.id)
+}
+
+fn expire(tx: &mut Tx<'_>, plan: &LaunchPlan) -> Result<()> {
+    give_back(tx, plan)?;
+    tx.change_from(plan, |plan| {
+        (plan.status, plan.held_until) = (PlanStatus::Expired, None);
+        plan.status_reason = Some("nobody launched it while its room was held: hold or launch it again".to_owned());
+    })
+    .map(drop)
+}
