@@ -3,6 +3,7 @@
 use crate::{
     escape,
     failure::Failure,
+    launch::forget,
     out, resolve,
     site::Site,
     verbs::{Key, create},
@@ -86,8 +87,7 @@ impl CapacityArgs {
             labels: Labels::new(),
         };
         let plan = create::<LaunchPlan>(site, new, &Key::default(), None).await?.value;
-        let (id, key) = (plan.id, Key::default().get());
-        site.call(Some(&key), |ctx| async move { LaunchPlan::delete(&ctx, id).await }).await?;
+        forget(site, plan.id).await?;
         Ok(plan)
     }
 }

@@ -3,7 +3,7 @@
 use crate::{failure::Failure, quantity};
 use cirro_models::{
     Count, Name,
-    compute::{launch_group::Relationship, placement::PlacementPolicy},
+    compute::{instance::UserData, launch_group::Relationship, placement::PlacementPolicy},
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -42,7 +42,7 @@ pub(super) struct LaunchFile {
     #[schema(pattern = "^[0-9]+[smhdw]$")]
     pub(super) expires_in: Option<String>,
     /// What each guest's first boot runs or reads (cloud-init's user-data).
-    pub(super) user_data: Option<String>,
+    pub(super) user_data: Option<UserData>,
     /// Labels of the plan.
     #[serde(default)]
     pub(super) labels: BTreeMap<String, String>,
@@ -187,6 +187,9 @@ mod tests {
         let json = "{\n\t\"groups\": [{\"name\": \"web\", \"count\": 3, \"flavor\": \"s\", \"image\": \"i\"}]\n}";
         let file = parse(json).unwrap_or_else(|sentence| panic!("{sentence}"));
         assert_eq!(file.plan_name().map(|name| name.to_string()).as_deref(), Some("web"));
+        let file = parse(&format!("{{user_data: hunter2, {}", &json[1..]));
+        let shown = format!("{file:?}");
+        assert!(shown.contains("7 bytes") && !shown.contains("hunter2"), "{shown}");
         let said = parse("user_data: hunter2\ngruops: []\n").err().unwrap_or_default();
         assert!(said.contains("gruops") && !said.contains("hunter2"), "{said}");
     }

@@ -17,7 +17,7 @@ use crate::{
     wait::{Patience, Wait},
 };
 use cirro_models::{
-    Verbs,
+    Id, Verbs,
     compute::{
         LaunchPlan,
         launch_plan::{LaunchPlanPatch, PlanIntent},
@@ -111,10 +111,18 @@ impl LaunchArgs {
 /// Prints what a plan would do, and forgets it.
 async fn preview(site: &Site, said: &Said<LaunchPlan>) -> Result<(), Failure> {
     let told = look::tell(site, said).await;
-    let (id, key) = (said.value.id, Key::default().get());
-    site.call(Some(&key), |ctx| async move { LaunchPlan::delete(&ctx, id).await }).await?;
+    forget(site, said.value.id).await?;
     told?;
     look::refusal(&said.value).map_or(Ok(()), Err)
+}
+
+/// Deletes a plan that was only looked at. Where it is gone already, the command was repeated under the same key.
+pub(crate) async fn forget(site: &Site, id: Id<LaunchPlan>) -> Result<(), Failure> {
+    let key = Key::default().get();
+    match site.call(Some(&key), |ctx| async move { LaunchPlan::delete(&ctx, id).await }).await {
+        Err(failure) if !failure.is_not_found() => Err(failure),
+        _ => Ok(()),
+    }
 }
 
 /// Prints what is held, and until when.

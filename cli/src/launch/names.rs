@@ -4,7 +4,6 @@ use crate::{failure::Failure, launch::file::LaunchFile, nouns::Noun, quantity, r
 use cirro_models::{
     Id, Timestamp,
     compute::{
-        instance::UserData,
         launch_group::{LaunchGroup, Template},
         launch_plan::{NewLaunchPlan, PlanIntent},
     },
@@ -45,7 +44,7 @@ pub(super) async fn request(site: &Site, file: LaunchFile, intent: PlanIntent) -
         max_in_flight: file.max_in_flight,
         expires_at: lease.map(|lease| Timestamp::now().plus_seconds(after(lease))),
         intent: Some(intent),
-        user_data: file.user_data.map(UserData::new),
+        user_data: file.user_data,
         labels: file.labels,
     })
 }

@@ -93,7 +93,7 @@ impl Options {
             max_failures: self.max_failures.map(Count::new),
             max_in_flight: self.max_in_flight.map(Count::new),
             expires_in: self.expires_in,
-            user_data,
+            user_data: user_data.map(UserData::new),
             labels: cirro_models::Labels::new(),
         })
     }
