@@ -1,18 +1,22 @@
 //! The command line: what may be typed, what it means, and the help for somebody who is new here.
 
 use crate::{
+    capacity::CapacityArgs,
     events::EventsArgs,
     failure::Failure,
+    launch::LaunchArgs,
     login::{self, LoginArgs, LogoutArgs},
     nouns::{
-        attachment, audit, flavor, grant, group, image, instance, key, node, pool, project, ssh_key, unclaimed, user,
-        volume,
+        attachment, audit, flavor, grant, group, image, instance, key, node, plan, pool, project, ssh_key, unclaimed,
+        user, volume,
     },
     out::{self, Format},
     serve::ServeArgs,
     site::Site,
     site_verbs,
+    undo::UndoArgs,
     up::UpArgs,
+    why::WhyArgs,
 };
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
@@ -44,7 +48,23 @@ Exit codes:
   3  not found
   4  not logged in
   5  not reachable, or not done in time: try again
-  6  conflict, quota or capacity";
+  6  conflict, quota or capacity
+  7  some of many did not go well: of a launch, not all run";
+
+/// What the help of `launch` ends with.
+const LAUNCH_HELP: &str = "\
+Examples:
+  cirro launch workers --count 1000 --flavor small --image demo --watch
+  cirro launch workers --count 1000 --flavor small --image demo --dry-run
+  cirro launch -f plan.yaml --hold && cirro launch --plan shop --wait
+  cirro launch --schema >launch.schema.json
+
+Exit codes:
+  0  all that were asked for run (without --wait and --watch: the plan is accepted); with --dry-run, all fit
+  5  not done within --timeout: it goes on
+  6  refused, and nothing is made: no room, quota, or a name that is taken; with --dry-run, not all fit
+  7  some do not run: failed, or no place for them (--best-effort)
+  others as of every command (`cirro --help`)";
 
 /// Cirro: virtual machines, volumes and images in your own cloud.
 #[derive(Debug, Parser)]
@@ -215,6 +235,25 @@ pub(crate) enum Command {
         cirro instance list --status failed\n  cirro instance delete web1 web2 --wait"
     )]
     Instance(instance::Verb),
+    /// Launch many instances by one request
+    #[command(after_help = LAUNCH_HELP)]
+    Launch(LaunchArgs),
+    /// Launch plans: what was launched, is held, or was only looked at
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  cirro plan list --status launching\n  cirro plan show workers -o json\n\n\
+        They are made by `cirro launch` and taken back by `cirro undo`."
+    )]
+    Plan(plan::Verb),
+    /// Take a launch back: what it made goes, but for what somebody has changed since
+    #[command(after_help = "Examples:\n  cirro undo workers\n  cirro undo workers --yes --wait")]
+    Undo(UndoArgs),
+    /// Tell why an instance is on its node
+    #[command(after_help = "Examples:\n  cirro why web-0001\n  cirro why web-0001 -o json | jq .placement.refused")]
+    Why(WhyArgs),
+    /// Tell how many more instances fit, as the scheduler sees it
+    #[command(after_help = "Example:\n  cirro capacity --flavor small\n\nThe project's quota counts, too.")]
+    Capacity(CapacityArgs),
     /// Unclaimed guests: held by a node, but no instance stands for them
     #[command(
         subcommand,
@@ -288,6 +327,12 @@ impl Command {
             Self::Volume(verb) => verb.run(&site()?).await,
             Self::Attachment(verb) => verb.run(&site()?).await,
             Self::Instance(verb) => verb.run(&site()?).await,
+            Self::Launch(args) if args.is_schema() => LaunchArgs::print_schema(),
+            Self::Launch(args) => args.run(&site()?).await,
+            Self::Plan(verb) => verb.run(&site()?).await,
+            Self::Undo(args) => args.run(&site()?).await,
+            Self::Why(args) => args.run(&site()?).await,
+            Self::Capacity(args) => args.run(&site()?).await,
             Self::Unclaimed(verb) => verb.run(&site()?).await,
             Self::Audit(verb) => verb.run(&site()?).await,
             Self::Events(args) => args.run(&site()?).await,

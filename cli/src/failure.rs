@@ -20,6 +20,8 @@ pub(crate) enum Failure {
     },
     /// It went wrong here, or what was waited for failed.
     Failed(String),
+    /// Some of many things went well, and some did not.
+    Partly(String),
     /// What was typed can't be done.
     Usage(String),
     /// The time that was given to wait is over.
@@ -34,6 +36,10 @@ impl Failure {
     /// It went wrong, in a sentence that says what to do next.
     pub(crate) fn failed(sentence: impl Into<String>) -> Self {
         Self::Failed(sentence.into())
+    }
+    /// Some of many things did not go well, in a sentence that says what to do next.
+    pub(crate) fn partly(sentence: impl Into<String>) -> Self {
+        Self::Partly(sentence.into())
     }
     /// What was typed can't be done, and what to type instead.
     pub(crate) fn usage(sentence: impl Into<String>) -> Self {
@@ -65,6 +71,7 @@ impl Failure {
             Self::Failed(_) => 1,
             Self::Usage(_) => 2,
             Self::Late(_) => 5,
+            Self::Partly(_) => 7,
             Self::Silent => 0,
             // as a shell reports a process that SIGINT ended
             Self::Interrupted => 130,
@@ -74,7 +81,9 @@ impl Failure {
     pub(crate) fn sentence(&self) -> String {
         match self {
             Self::Refused { error, request_id } => refused(error, request_id.as_deref()),
-            Self::Failed(sentence) | Self::Usage(sentence) | Self::Late(sentence) => escape::line(sentence),
+            Self::Failed(sentence) | Self::Partly(sentence) | Self::Usage(sentence) | Self::Late(sentence) => {
+                escape::line(sentence)
+            }
             Self::Silent => String::new(),
             Self::Interrupted => "interrupted".to_owned(),
         }

@@ -5,11 +5,13 @@
 
 mod args;
 mod bytes;
+mod capacity;
 mod escape;
 mod events;
 mod failure;
 mod heard;
 mod input;
+mod launch;
 mod login;
 mod names;
 mod nouns;
@@ -21,9 +23,11 @@ mod serve;
 mod site;
 mod site_verbs;
 mod table;
+mod undo;
 mod up;
 mod verbs;
 mod wait;
+mod why;
 
 use args::{Cli, Command, Global};
 use cirro_deploy::spans::Spans;

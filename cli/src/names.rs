@@ -4,7 +4,7 @@
 //! fail.
 
 use crate::site::Site;
-use cirro_models::Model;
+use cirro_models::{Model, Service};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -20,8 +20,13 @@ pub(crate) struct Names(HashMap<Uuid, String>);
 impl Names {
     /// The names of what these rows refer to.
     pub(crate) async fn of<M: Model>(site: &Site, rows: &[M]) -> Self {
+        let refs = rows.iter().flat_map(Model::refs);
+        Self::of_ids(site, refs.map(|(_, service, path, id)| (service, path, id))).await
+    }
+    /// The names of things that rows name in nested places: service, path and id of each.
+    pub(crate) async fn of_ids(site: &Site, ids: impl Iterator<Item = (Service, &'static str, Uuid)>) -> Self {
         let mut wanted: BTreeMap<String, BTreeSet<Uuid>> = BTreeMap::new();
-        for (_, service, path, id) in rows.iter().flat_map(Model::refs) {
+        for (service, path, id) in ids {
             wanted.entry(format!("/{}/v1/{path}/batch", service.name())).or_default().insert(id);
         }
         if wanted.is_empty() {

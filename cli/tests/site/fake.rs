@@ -24,6 +24,8 @@ pub struct State {
     pub refuse_bytes: Option<u16>,
     /// The bytes that were received.
     pub bytes: Vec<u8>,
+    /// What a new launch plan would do.
+    pub outlook: Value,
     next: u64,
 }
 
@@ -105,11 +107,44 @@ impl State {
             if next == "failed" {
                 row["status_reason"] = "the disk is full".into();
             }
+            if model == "launchplan" {
+                row["progress"] = progress(next, row);
+            }
             if model == "consolelog" && next == "ready" {
                 row["text"] = "web1 is up\r\n\u{1b}[2Jnot obeyed\n".into();
             }
         }
     }
+}
+
+/// What a plan's instances do once it has this status.
+fn progress(status: &str, plan: &Value) -> Value {
+    let placed = plan["outlook"]["placed"].as_i64().unwrap_or_default();
+    let failures = json!([{"reason": "the disk is full", "count": 1}]);
+    match status {
+        "launched" => json!({"counts": {"running": placed}, "per_second": 5.0}),
+        "halted" => {
+            json!({"counts": {"running": placed - 1, "failed": 1}, "per_second": 5.0, "failures": failures})
+        }
+        _ => json!({"counts": {"queued": 1, "starting": placed - 1}, "per_second": 0.0}),
+    }
+}
+
+/// A plan that was just asked for.
+fn new_plan(asked: &Value, outlook: &Value) -> Value {
+    let mut outlook = outlook.clone();
+    if outlook.is_null() {
+        let count = asked["groups"].as_array().into_iter().flatten().filter_map(|group| group["count"].as_i64());
+        outlook = json!({"placed": count.sum::<i64>(), "nodes": 1, "quota": {"instances": 3}, "of_free": 125,
+            "image_bytes": 2048, "places": []});
+    }
+    let status = match asked["intent"].as_str() {
+        Some("preview") => "previewed",
+        Some("hold") => "held",
+        _ => "launching",
+    };
+    json!({"status": status, "policy": "spread", "all_or_nothing": true, "generation": 1, "outlook": outlook,
+        "held_until": if status == "held" { json!("2026-01-01T00:10:00Z") } else { Value::Null }})
 }
 
 fn merge(whole: &mut Value, part: &Value) {
@@ -179,6 +214,7 @@ fn answer(state: &mut State, request: &HttpRequest, body: &[u8]) -> HttpResponse
                 "apikey" => json!({"user_id": PROJECT, "secret": "once-and-never-again"}),
                 "jointoken" => json!({"secret": "s3cret-s3cret"}),
                 "volume" => json!({"status": "creating"}),
+                "launchplan" => new_plan(&parsed, &state.outlook),
                 _ => json!({}),
             };
             let mut row = begun;
@@ -193,6 +229,11 @@ fn answer(state: &mut State, request: &HttpRequest, body: &[u8]) -> HttpResponse
         ("PATCH", [model, id]) => match state.row(model, id) {
             Some(row) => {
                 merge(row, &parsed);
+                match parsed["intent"].as_str() {
+                    Some("launch") => row["status"] = "launching".into(),
+                    Some("undo") => row["status"] = "undoing".into(),
+                    _ => {}
+                }
                 if parsed.get("power").is_some() {
                     row["generation"] = (row["generation"].as_i64().unwrap_or_default() + 1).into();
                 }

@@ -2,6 +2,7 @@
 #![allow(clippy::expect_used, missing_docs, unreachable_pub, reason = "a test may stop at anything unexpected")]
 
 mod fake;
+mod launch;
 mod queue;
 
 use fake::{Fake, KEY, PROJECT};

@@ -1,0 +1,105 @@
+//! The options of `cirro launch`, which say what a launch file of one group says.
+
+use crate::{
+    failure::Failure,
+    input,
+    launch::file::{FileGroup, LaunchFile, MOST_BYTES},
+    quantity,
+    verbs::Labels,
+};
+use cirro_models::{
+    Count, Name,
+    compute::{instance::UserData, placement::PlacementPolicy},
+};
+use clap::Args;
+use std::path::{Path, PathBuf};
+
+/// What is launched, unless a file or a plan that exists says it.
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    /// What the plan is called [default: as the group]
+    #[arg(conflicts_with_all = ["file", "plan"])]
+    name: Option<Name>,
+    /// How many instances
+    #[arg(long, value_name = "N", requires_all = ["flavor", "image"], conflicts_with_all = ["file", "plan"])]
+    #[arg(value_parser = clap::value_parser!(i64).range(1..))]
+    count: Option<i64>,
+    /// Their size; see `cirro flavor list`
+    #[arg(long, value_name = "NAME|ID", requires = "count")]
+    flavor: Option<String>,
+    /// The image that their root disks are made from
+    #[arg(long, value_name = "NAME|ID", requires = "count")]
+    image: Option<String>,
+    /// What their names begin with: web makes web-0001, web-0002 and so on [default: as the plan]
+    #[arg(long, alias = "name-prefix", value_name = "NAME", requires = "count")]
+    group: Option<Name>,
+    /// A public key that may log in; may be repeated; see `cirro sshkey`
+    #[arg(long = "sshkey", alias = "ssh-key", value_name = "NAME|ID", requires = "count")]
+    ssh_keys: Vec<String>,
+    /// A file for each guest's first boot (cloud-init's user-data); `-` is stdin
+    #[arg(long, value_name = "FILE", requires = "count")]
+    user_data: Option<PathBuf>,
+    #[command(flatten)]
+    labels: Labels,
+    /// Which of the nodes that have room is taken: spread shares evenly, `best_fit` fills one after the other
+    #[arg(long, value_name = "spread|best_fit", requires = "count")]
+    policy: Option<PlacementPolicy>,
+    /// Launch as many as can be, where not all can
+    #[arg(long, requires = "count")]
+    best_effort: bool,
+    /// Begin no more once this many have failed
+    #[arg(long, value_name = "N", requires = "count", value_parser = clap::value_parser!(i64).range(1..))]
+    max_failures: Option<i64>,
+    /// How many may be on their way at a time
+    #[arg(long, value_name = "N", requires = "count", value_parser = clap::value_parser!(i64).range(1..))]
+    max_in_flight: Option<i64>,
+    /// Remove them again after this time, such as 2h
+    #[arg(long, value_name = "TIME", requires = "count")]
+    expires_in: Option<String>,
+}
+
+impl Options {
+    /// As the file that would say the same.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub(super) fn file(self) -> Result<LaunchFile, Failure> {
+        let (Some(count), Some(flavor), Some(image)) = (self.count, self.flavor, self.image) else {
+            return Err(Failure::usage(
+                "say what to launch: --count N --flavor F --image I, a launch file with -f, or a plan with --plan",
+            ));
+        };
+        let Some(group) = self.group.or_else(|| self.name.clone()) else {
+            return Err(Failure::usage("the instances need a name to begin with: give NAME or --group"));
+        };
+        let user_data = self.user_data.map(|file| input::text_file(&file, UserData::MAX)).transpose()?;
+        if let Some(text) = &self.expires_in {
+            quantity::duration(text).map_err(Failure::usage)?;
+        }
+        let group = FileGroup {
+            name: group,
+            count: Count::new(count),
+            flavor,
+            image,
+            ssh_keys: self.ssh_keys,
+            labels: self.labels.read(),
+        };
+        Ok(LaunchFile {
+            name: self.name,
+            groups: vec![group],
+            relationships: Vec::new(),
+            policy: self.policy,
+            all_or_nothing: self.best_effort.then_some(false),
+            max_failures: self.max_failures.map(Count::new),
+            max_in_flight: self.max_in_flight.map(Count::new),
+            expires_in: self.expires_in,
+            user_data: user_data.map(UserData::new),
+            labels: cirro_models::Labels::new(),
+        })
+    }
+}
+
+/// Reads a launch file; `-` is stdin.
+pub(super) fn read(file: &Path) -> Result<LaunchFile, Failure> {
+    LaunchFile::parse(&input::text_file(file, MOST_BYTES)?, file)
+}
