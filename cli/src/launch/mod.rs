@@ -117,7 +117,7 @@ async fn preview(site: &Site, said: &Said<LaunchPlan>) -> Result<(), Failure> {
 }
 
 /// Deletes a plan that was only looked at. Where it is gone already, the command was repeated under the same key.
-pub(crate) async fn forget(site: &Site, id: Id<LaunchPlan>) -> Result<(), Failure> {
+async fn forget(site: &Site, id: Id<LaunchPlan>) -> Result<(), Failure> {
     let key = Key::default().get();
     match site.call(Some(&key), |ctx| async move { LaunchPlan::delete(&ctx, id).await }).await {
         Err(failure) if !failure.is_not_found() => Err(failure),

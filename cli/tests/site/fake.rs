@@ -201,6 +201,9 @@ fn answer(state: &mut State, request: &HttpRequest, body: &[u8]) -> HttpResponse
             merge(row, &json!({"status": "ready", "sha256": sha256, "virtual_bytes": 1 << 20}));
             HttpResponse::Ok().json(row.clone())
         }
+        ("GET", ["capacity", flavor]) => {
+            HttpResponse::Ok().json(json!({"flavor_id": flavor, "more": 7, "bound": "quota"}))
+        }
         ("GET", [_, _, "bytes"]) => HttpResponse::Ok().body(state.bytes.clone()),
         ("GET", [model]) => list(state, model, &query),
         ("POST", [model]) => {

@@ -189,15 +189,13 @@ fn why_tells_the_reasons_of_a_placement() {
 }
 
 #[test]
-fn capacity_is_asked_with_a_plan_that_is_forgotten() {
+fn capacity_says_how_many_more_fit_and_what_ends_it() {
     let (alice, ..) = Alice::launching();
-    let short = json!([{"group": "x", "count": 9993, "detail": "all nodes are full", "reasons": []}]);
-    alice.site.state().outlook =
-        json!({"placed": 7, "nodes": 2, "quota": {}, "of_free": 1, "image_bytes": 1, "short": short});
     let did = alice.runs(&["capacity", "--flavor", "small"]);
-    assert_eq!(did.code, 0, "{did:?}");
-    assert!(did.out.contains("7 instances of flavor small fit") && did.out.contains("all nodes are full"), "{did:?}");
-    let json = alice.runs(&["capacity", "--flavor", "small", "--most", "7", "-o", "json"]).json();
-    assert_eq!((&json["fit"], &json["at_least"]), (&json!(7), &json!(true)));
-    assert!(alice.plans().is_empty());
+    assert_eq!(
+        (did.code, did.out.as_str()),
+        (0, "7 more instances of flavor small fit; then the project's quota is used up\n")
+    );
+    assert_eq!(alice.runs(&["capacity", "--flavor", "small", "-o", "json"]).json()["more"], 7);
+    assert_eq!(alice.runs(&["capacity", "--flavor", "none"]).code, 3);
 }

@@ -24,8 +24,8 @@ pub struct Placement {
     pub considered: Count,
     /// How many of them fell out, by the reason.
     pub refused: BTreeMap<String, i64>,
-    /// How the node was ranked: the part of its scarcest resource that stays free with the instance, in thousandths, less
-    /// 1000 for each preference that it does not meet.
+    /// How the node was ranked, in thousandths: by the part of its scarcest resource that stays free with the instance
+    /// (`spread`), or is taken then (`best_fit`), less 1000 for each preference that it does not meet.
     pub score: i64,
     /// The same of the node that came second; absent if there was no other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
