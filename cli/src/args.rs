@@ -128,7 +128,7 @@ impl Global {
 pub(crate) enum Command {
     /// Run a whole site on this machine: the four services and, unless told otherwise, the agent that runs its guests
     #[command(after_help = "Examples:\n  cirro up\n  cirro up --data /srv/cirro --listen 127.0.0.1:8080\n  \
-        cirro up --no-agent --simulate 10")]
+        cirro up --no-agent --simulate 100 --seed 7 --fail '5%:refuse' --fail 'node-0005:hang@30s'")]
     Up(UpArgs),
     /// Run one service in this process, one of any number: it finds the others, and is found, by the registry
     #[command(after_help = "Example:\n  CIRRO_DATABASE=postgres://cirro:…@db/compute cirro serve compute \\\n    \

@@ -1,7 +1,7 @@
 //! What a new site has: a few flavors, and the node of the machine it runs on.
 
 use cirro_models::{
-    Context, GiB, Id, Labels, MiB, Model, Name, Result, Vcpus,
+    Context, Error, GiB, Id, Labels, MiB, Model, Name, Result, Vcpus,
     compute::{
         Flavor, Node,
         flavor::{FlavorFilter, NewFlavor},
@@ -46,14 +46,25 @@ pub async fn flavors(ctx: &Context) -> Result<()> {
 
 /// The node with this name, made with this capacity if there is none.
 pub async fn node(ctx: &Context, name: Name, vcpus: Vcpus, memory_mib: MiB, disk_gib: GiB) -> Result<Id<Node>> {
-    let new = NewNode { name: name.clone(), vcpus, memory_mib, disk_gib, schedulable: None, labels: Labels::default() };
-    let draft = Node::build(new, seed(ctx))?;
+    let new = NewNode { name, vcpus, memory_mib, disk_gib, schedulable: None, labels: Labels::default() };
+    let made = nodes(ctx, vec![new]).await?;
+    made.into_iter().next().ok_or_else(|| Error::internal("one node makes one id"))
+}
+
+/// The nodes with these names, each made as it is described if there is none. All in one transaction.
+pub async fn nodes(ctx: &Context, all: Vec<NewNode>) -> Result<Vec<Id<Node>>> {
+    let drafts: Vec<Node> = all.into_iter().map(|new| Node::build(new, seed(ctx))).collect::<Result<_>>()?;
     ctx.write(move |tx| {
-        let named = NodeFilter { name: Some(name.clone()), ..NodeFilter::default() };
-        if let Some(known) = tx.list::<Node>(&named, 1)?.first() {
-            return Ok(known.id);
+        let mut ids = Vec::with_capacity(drafts.len());
+        for draft in &drafts {
+            let named = NodeFilter { name: Some(draft.name.clone()), ..NodeFilter::default() };
+            let known = tx.list::<Node>(&named, 1)?.first().map(|known| known.id);
+            if known.is_none() {
+                tx.insert(draft)?;
+            }
+            ids.push(known.unwrap_or(draft.id));
         }
-        tx.insert(&draft).map(|()| draft.id)
+        Ok(ids)
     })
     .await
 }

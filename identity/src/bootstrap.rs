@@ -2,7 +2,7 @@
 
 use crate::{password, records};
 use cirro_models::{
-    Context, Id, Labels, Model, Name, Principal, Result, Role, Timestamp,
+    Context, Error, Id, Labels, Model, Name, Principal, Result, Role, Timestamp,
     compute::Node,
     identity::{
         Grant, Project, Secret, User,
@@ -13,7 +13,7 @@ use cirro_models::{
     meta::Meta,
     model::Seed,
 };
-use cirro_server::OwnerContext;
+use cirro_server::{OwnerContext, Tx};
 use serde::{Deserialize, Serialize};
 
 /// Only one process makes the first administrator.
@@ -83,9 +83,19 @@ pub async fn first_start(ctx: &Context, admin: FirstAdmin) -> Result<bool> {
 
 /// Gives a node a new credential; an earlier one ends.
 pub async fn node_credential(ctx: &Context, node: Id<Node>) -> Result<Secret> {
-    let secret = password::random_secret()?;
-    let (owner, kept) = (Principal::Node(node).to_string(), secret.clone());
+    let made = node_credentials(ctx, &[node]).await?;
+    made.into_iter().next().ok_or_else(|| Error::internal("one node makes one credential"))
+}
+
+/// Gives each of these nodes a new credential, in one transaction; earlier ones end.
+pub async fn node_credentials(ctx: &Context, nodes: &[Id<Node>]) -> Result<Vec<Secret>> {
+    let secrets: Vec<Secret> = nodes.iter().map(|_| password::random_secret()).collect::<Result<_>>()?;
+    let owners = nodes.iter().map(|node| Principal::Node(*node).to_string());
+    let kept: Vec<(String, Secret)> = owners.zip(secrets.iter().cloned()).collect();
     let never = Timestamp::now().plus_seconds(100 * 365 * 24 * 3600);
-    ctx.write(move |tx| records::set_secret(tx.connection(), &owner, &kept, never)).await?;
-    Ok(secret)
+    let keep = move |tx: &mut Tx<'_>| {
+        kept.iter().try_for_each(|(owner, secret)| records::set_secret(tx.connection(), owner, secret, never))
+    };
+    ctx.write(keep).await?;
+    Ok(secrets)
 }

@@ -4,10 +4,12 @@
 //! * `controllers`: what differs from the defaults for the rows.
 //! * `transfer`: where rows and bytes meet: an upload's lease, its reservation of quota, who may read.
 //! * `routes`: `PUT` and `GET …/machineimage/{id}/bytes`.
+//! * [`defaults`]: an image for a site where people try things out.
 //! * [`tasks`]: what is deferred, and what is put in order at start and from then on.
 
 pub mod bytes;
 mod controllers;
+pub mod defaults;
 mod routes;
 pub mod tasks;
 mod transfer;

@@ -6,6 +6,7 @@ mod services;
 mod simulated;
 
 pub use options::Options;
+pub use simulated::{Boot, Failing, Simulation};
 
 use crate::{
     data::Data,
@@ -38,6 +39,7 @@ pub async fn run(
     ready: impl FnOnce(&str),
 ) -> Result<()> {
     options.check()?;
+    let ledger = options.simulation.open_ledger().await?;
     let data = Data::open(&options.data)?;
     let site = services::open(&data).await?;
     let listener = http::bind(options.listen)?;
@@ -58,13 +60,13 @@ pub async fn run(
     let (server, handle) = http::start(listener, &serving)?;
     let server = tokio::spawn(server);
     site.tend();
-    let agents = simulated::start(&site, &url, options.simulate).await?;
+    let agents = simulated::start(&site, &url, options.simulation, ledger).await?;
     let agent = if options.agent { Some(agent::start(&site, &data, &url).await?) } else { None };
     ready(&url);
 
     http::wait_for_the_end(false).await?;
     tracing::info!("the site ends; its guests run on");
-    drop(agents);
+    agents.end().await;
     if let Some(agent) = agent {
         agent.stop().await;
     }

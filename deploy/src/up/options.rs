@@ -1,5 +1,6 @@
 //! What `cirro up` can be told.
 
+use crate::up::simulated::Simulation;
 use cirro_models::{Error, Result};
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -12,14 +13,11 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Whether this machine runs guests.
     pub agent: bool,
-    /// How many simulated nodes there are besides.
-    pub simulate: u32,
+    /// The simulated nodes that there are besides.
+    pub simulation: Simulation,
     /// The file with the token that whoever scrapes its metrics shows; without it there are none.
     pub metrics_token: Option<PathBuf>,
 }
-
-/// The most simulated nodes of one process.
-const MOST_SIMULATED: u32 = 500;
 
 impl Options {
     pub(crate) fn check(&self) -> Result<()> {
@@ -33,12 +31,6 @@ impl Options {
                 ),
             ));
         }
-        if self.simulate > MOST_SIMULATED {
-            return Err(Error::invalid(
-                "simulate",
-                format!("{} nodes are too many for one process: use at most {MOST_SIMULATED}", self.simulate),
-            ));
-        }
-        Ok(())
+        self.simulation.check()
     }
 }

@@ -9,6 +9,7 @@ mod common;
 mod crash;
 mod crowd;
 mod kit;
+mod launch;
 mod life;
 mod loud;
 mod metrics;

@@ -79,6 +79,6 @@ fn words_that_make_no_sense() {
     let site = Site::prepared(&[]);
     assert_eq!(refused(&site, &site.data(), "nowhere", &["--no-agent"], &[]).code, 2);
     assert_eq!(refused(&site, &site.data(), "127.0.0.1:0", &["--no-agent", "--simulate", "-1"], &[]).code, 2);
-    let did = refused(&site, &site.data(), "127.0.0.1:0", &["--no-agent", "--simulate", "501"], &[]);
-    says(&did, 1, &["501", "500"]);
+    let did = refused(&site, &site.data(), "127.0.0.1:0", &["--no-agent", "--simulate", "1001"], &[]);
+    says(&did, 1, &["1001", "1000"]);
 }

@@ -1,6 +1,10 @@
-//! A machine without guests: it keeps books as libvirt does, takes as long as it is told to, and is full when its
-//! capacity is used up. Tests, demonstrations and rehearsals run hundreds of them in one process.
+//! The simulated machine as the agent sees it.
 
+use super::{
+    fault::{Due, Faults},
+    ledger::{Book, Place},
+    world::{Counts, World},
+};
 use crate::{
     failure::{Failure, Result},
     guest::{Guest, GuestDisk, GuestState, Mark, OffCause},
@@ -13,12 +17,8 @@ use cirro_models::{
     storage::{Volume, assignment::VolumeSpec},
 };
 use parking_lot::Mutex;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
-use tokio::sync::Notify;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use tokio::{sync::Notify, time::Instant};
 
 /// What can be set.
 #[derive(Debug, Clone, Copy)]
@@ -29,41 +29,26 @@ pub struct Knobs {
     pub memory_mib: i64,
     /// How long every operation takes.
     pub delay: Duration,
+    /// How long a guest takes to start: at least, and at most.
+    pub boot: [Duration; 2],
+    /// What chance follows: the same seed, the same boots and errors.
+    pub seed: u64,
 }
 
 impl Default for Knobs {
     fn default() -> Self {
-        Self { vcpus: 1024, memory_mib: 4 << 20, delay: Duration::ZERO }
+        Self { vcpus: 1024, memory_mib: 4 << 20, delay: Duration::ZERO, boot: [Duration::ZERO; 2], seed: 0 }
     }
 }
 
-/// How often each thing was done to guests and volumes, so that tests can prove that nothing was done twice.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[allow(missing_docs, reason = "each field is named for what it counts")]
-pub struct Counts {
-    pub built: usize,
-    pub started: usize,
-    pub shut_down: usize,
-    pub killed: usize,
-    pub removed: usize,
-    pub volumes_made: usize,
-    pub volumes_removed: usize,
-    pub attached: usize,
-    pub detached: usize,
-}
-
-#[derive(Debug, Default)]
-struct World {
-    guests: BTreeMap<Id<Instance>, Guest>,
-    volumes: BTreeSet<Id<Volume>>,
-    counts: Counts,
-    addresses: u32,
-}
-
-/// See the module.
-#[derive(Debug, Default)]
+/// A machine whose guests are entries in its books.
+#[derive(Debug)]
 pub struct Simulated {
     knobs: Knobs,
+    began: Instant,
+    faults: Faults,
+    chance: Mutex<fastrand::Rng>,
+    book: Option<Book>,
     world: Mutex<World>,
     changes: Arc<Notify>,
 }
@@ -71,7 +56,39 @@ pub struct Simulated {
 impl Simulated {
     /// An empty machine.
     pub fn new(knobs: Knobs) -> Self {
-        Self { knobs, ..Self::default() }
+        Self {
+            knobs,
+            began: Instant::now(),
+            faults: Faults::default(),
+            chance: Mutex::new(fastrand::Rng::with_seed(knobs.seed)),
+            book: None,
+            world: Mutex::default(),
+            changes: Arc::default(),
+        }
+    }
+    /// The same with what goes wrong on it, counted from `began`.
+    #[must_use]
+    pub fn failing(self, began: Instant, faults: Vec<Due>) -> Self {
+        Self { began, faults: Faults(faults), ..self }
+    }
+    /// The same with a ledger of what is done to its guests.
+    #[must_use]
+    pub fn recorded(self, book: Option<Book>) -> Self {
+        Self { book, ..self }
+    }
+    /// The machine vanishes with all its guests, and nothing can be done there any more.
+    pub async fn lose(&self) {
+        let guests = {
+            let mut world = self.world.lock();
+            world.lost = true;
+            std::mem::take(&mut world.guests)
+        };
+        for id in guests.into_keys() {
+            // without a writer there is nothing to tell
+            if let Some(Ok(place)) = self.place().await.transpose() {
+                place.write(id, "lost");
+            }
+        }
     }
     /// How often each thing was done.
     pub fn counts(&self) -> Counts {
@@ -109,13 +126,64 @@ impl Simulated {
         self.changes.notify_one();
     }
 
-    async fn change<T>(&self, what: impl FnOnce(&mut World) -> Result<T>) -> Result<T> {
-        if !self.knobs.delay.is_zero() {
-            tokio::time::sleep(self.knobs.delay).await;
+    /// Passes the time of an operation, which never ends on a machine that hangs.
+    async fn pass(&self, time: Duration) {
+        self.hang().await;
+        let time = time.max(self.faults.delay(self.began.elapsed()));
+        if !time.is_zero() {
+            tokio::time::sleep(time).await;
+            self.hang().await;
         }
-        let done = what(&mut self.world.lock());
+    }
+    async fn hang(&self) {
+        if self.faults.hang(self.began.elapsed()) {
+            std::future::pending::<()>().await;
+        }
+    }
+    fn boot_time(&self) -> Duration {
+        let [least, most] = self.knobs.boot.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+        Duration::from_millis(self.chance.lock().u64(least..=most.max(least)))
+    }
+    async fn place(&self) -> Result<Option<Place>> {
+        match &self.book {
+            Some(book) => book.place().await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn change<T>(&self, what: impl FnOnce(&mut World) -> Result<T>) -> Result<T> {
+        self.pass(self.knobs.delay).await;
+        self.enter(what)
+    }
+    fn enter<T>(&self, what: impl FnOnce(&mut World) -> Result<T>) -> Result<T> {
+        let mut world = self.world.lock();
+        if world.lost {
+            return Err(Failure::new("the simulated machine has crashed, as --fail says"));
+        }
+        let done = what(&mut world);
+        drop(world);
         self.changes.notify_one();
         done
+    }
+    /// A change with a line in the ledger, unless it was made before.
+    async fn record(&self, id: Id<Instance>, done: &str, what: impl FnOnce(&mut World) -> Result<bool>) -> Result<()> {
+        let place = self.place().await?;
+        // in one go with the change: an agent that is killed here has done both or neither
+        self.enter(|world| {
+            let changed = what(world)?;
+            if let Some(place) = place.filter(|_| changed) {
+                place.write(id, done);
+            }
+            Ok(())
+        })
+    }
+    /// Refuses a build, if that is what goes wrong now.
+    async fn may_build(&self, id: Id<Instance>) -> Result<()> {
+        let Some(refusal) = self.faults.refusal(self.began.elapsed(), &mut self.chance.lock()) else { return Ok(()) };
+        if let Some(place) = self.place().await? {
+            place.write(id, "refused");
+        }
+        Err(Failure::new(refusal))
     }
 
     fn has_room(&self, world: &World, spec: &InstanceSpec) -> Result<()> {
@@ -135,12 +203,6 @@ impl Simulated {
     }
 }
 
-impl World {
-    fn guest(&mut self, id: Id<Instance>) -> Result<&mut Guest> {
-        self.guests.get_mut(&id).ok_or_else(|| Failure::new(format!("there is no guest of instance {id} on this node")))
-    }
-}
-
 #[async_trait]
 impl Hypervisor for Simulated {
     async fn health(&self) -> Health {
@@ -152,16 +214,18 @@ impl Hypervisor for Simulated {
     }
 
     async fn build(&self, spec: &InstanceSpec, mark: &Mark) -> Result<()> {
-        self.change(|world| {
+        self.pass(self.knobs.delay).await;
+        self.may_build(spec.id).await?;
+        self.record(spec.id, "built", |world| {
             if world.guests.contains_key(&spec.id) {
-                return Ok(());
+                return Ok(false);
             }
             self.has_room(world, spec)?;
             let state = GuestState::Off(OffCause::Host);
             let guest = Guest { mark: mark.clone(), state, disks: Vec::new(), address: None };
             world.guests.insert(spec.id, guest);
             world.counts.built += 1;
-            Ok(())
+            Ok(true)
         })
         .await
     }
@@ -175,12 +239,13 @@ impl Hypervisor for Simulated {
     }
 
     async fn start(&self, id: Id<Instance>) -> Result<()> {
-        self.change(|world| {
+        self.pass(self.knobs.delay.max(self.boot_time())).await;
+        self.record(id, "started", |world| {
             world.addresses += 1;
             let [_, a, b, c] = world.addresses.to_be_bytes();
             let guest = world.guest(id)?;
             if guest.state.is_on() {
-                return Ok(());
+                return Ok(false);
             }
             guest.state = GuestState::Running;
             guest.address = Some(format!("10.{a}.{b}.{c}"));
@@ -188,7 +253,7 @@ impl Hypervisor for Simulated {
                 disk.live = true;
             }
             world.counts.started += 1;
-            Ok(())
+            Ok(true)
         })
         .await
     }
@@ -220,9 +285,11 @@ impl Hypervisor for Simulated {
     }
 
     async fn remove(&self, id: Id<Instance>) -> Result<()> {
-        self.change(|world| {
-            world.counts.removed += usize::from(world.guests.remove(&id).is_some());
-            Ok(())
+        self.pass(self.knobs.delay).await;
+        self.record(id, "removed", |world| {
+            let removed = world.guests.remove(&id).is_some();
+            world.counts.removed += usize::from(removed);
+            Ok(removed)
         })
         .await
     }
