@@ -89,7 +89,7 @@ impl LaunchArgs {
         } else {
             let file = match &self.file {
                 Some(file) => options::read(file)?,
-                None => self.options.file()?,
+                None => self.options.file(&self.key)?,
             };
             let new = names::request(site, file, intent).await?;
             create::<LaunchPlan>(site, new, &self.key, None).await?

@@ -5,19 +5,31 @@ use crate::{
     input,
     launch::file::{FileGroup, LaunchFile, MOST_BYTES},
     quantity,
-    verbs::Labels,
+    verbs::{Key, Labels},
 };
 use cirro_models::{
-    Count, Name,
+    Count, Error, Name,
     compute::{instance::UserData, placement::PlacementPolicy},
 };
 use clap::Args;
 use std::path::{Path, PathBuf};
 
+/// A name for instances that were given none: the image's, and digits that follow from the key, so that the same command
+/// under the same key asks for the same.
+fn made_up(image: &str, key: &Key) -> Result<Name, Failure> {
+    let digest = openssl::sha::sha256(key.get().as_bytes());
+    let digits = format!("{:02x}{:02x}{:02x}", digest[0], digest[1], digest[2]);
+    let named = Name::parse(&format!("{image}-{digits}")).ok().filter(|_| uuid::Uuid::parse_str(image).is_err());
+    match named {
+        Some(name) => Ok(name),
+        None => Name::parse(&format!("launch-{digits}")).map_err(|error| Failure::from(Error::internal(error))),
+    }
+}
+
 /// What is launched, unless a file or a plan that exists says it.
 #[derive(Debug, Args)]
 pub(super) struct Options {
-    /// What the plan is called [default: as the group]
+    /// What the plan is called [default: as the group; without both, made up from the image's name]
     #[arg(conflicts_with_all = ["file", "plan"])]
     name: Option<Name>,
     /// How many instances
@@ -63,14 +75,15 @@ impl Options {
     ///
     /// # Errors
     /// What is missing.
-    pub(super) fn file(self) -> Result<LaunchFile, Failure> {
+    pub(super) fn file(self, key: &Key) -> Result<LaunchFile, Failure> {
         let (Some(count), Some(flavor), Some(image)) = (self.count, self.flavor, self.image) else {
             return Err(Failure::usage(
                 "say what to launch: --count N --flavor F --image I, a launch file with -f, or a plan with --plan",
             ));
         };
-        let Some(group) = self.group.or_else(|| self.name.clone()) else {
-            return Err(Failure::usage("the instances need a name to begin with: give NAME or --group"));
+        let group = match self.group.or_else(|| self.name.clone()) {
+            Some(group) => group,
+            None => made_up(&image, key)?,
         };
         let user_data = self.user_data.map(|file| input::text_file(&file, UserData::MAX)).transpose()?;
         if let Some(text) = &self.expires_in {

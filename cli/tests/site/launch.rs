@@ -199,3 +199,14 @@ fn capacity_says_how_many_more_fit_and_what_ends_it() {
     assert_eq!(alice.runs(&["capacity", "--flavor", "small", "-o", "json"]).json()["more"], 7);
     assert_eq!(alice.runs(&["capacity", "--flavor", "none"]).code, 3);
 }
+
+#[test]
+fn a_launch_without_a_name_gets_one_that_follows_from_its_key() {
+    let (alice, ..) = Alice::launching();
+    let words = ["launch", "--count", "3", "--flavor", "small", "--image", "demo", "--idempotency-key", "k1"];
+    assert_eq!(alice.runs(&words).code, 0);
+    let name = alice.plans()[0]["name"].as_str().expect("a name").to_owned();
+    assert!(name.starts_with("demo-") && name.len() == "demo-".len() + 6, "{name}");
+    assert_eq!(alice.runs(&words).code, 0);
+    assert_eq!(alice.plans()[1]["name"], name);
+}
