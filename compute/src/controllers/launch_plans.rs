@@ -3,7 +3,7 @@
 use crate::launch::{self, Referenced, UndoPlan, references, take};
 use async_trait::async_trait;
 use cirro_models::{
-    Context, Created, Deleted, Error, Generation, Result,
+    Context, Created, Deleted, Error, Generation, Result, Timestamp,
     compute::{
         LaunchPlan,
         instance::{UserData, instance_rows},
@@ -25,6 +25,9 @@ impl Controller<LaunchPlan> for LaunchPlans {
                 "intent",
                 "a plan that is made just now has nothing to undo: use preview, hold or launch",
             ));
+        }
+        if let Some(end) = draft.expires_at.filter(|end| *end <= Timestamp::now()) {
+            return Err(Error::invalid("expires_at", format!("{end} is over: give a moment to come")));
         }
         let referenced = referenced(ctx, &draft, new.user_data.clone()).await?;
         let write = move |tx: &mut Tx<'_>| {
@@ -110,14 +113,12 @@ fn is_launched(plan: &LaunchPlan) -> bool {
 /// Does what follows from a wish about a plan that exists.
 fn follow(tx: &mut Tx<'_>, plan: &mut LaunchPlan, referenced: Option<&Referenced>) -> Result<()> {
     match (&plan.intent, &plan.status) {
-        (PlanIntent::Undo, PlanStatus::Previewed | PlanStatus::Expired) => {
-            (plan.status, plan.status_reason) = (PlanStatus::Undone, None);
-            Ok(())
-        }
-        (PlanIntent::Undo, PlanStatus::Held) => {
-            launch::give_back(tx, plan)?;
-            (plan.status, plan.held_until) = (PlanStatus::Undone, None);
-            Ok(())
+        (PlanIntent::Undo, PlanStatus::Previewed | PlanStatus::Held | PlanStatus::Expired) => {
+            if plan.status == PlanStatus::Held {
+                launch::give_back(tx, plan)?;
+            }
+            (plan.status, plan.status_reason, plan.held_until) = (PlanStatus::Undone, None, None);
+            launch::forget_user_data(tx, plan.id)
         }
         // failures were looked into: it goes on with those that wait
         (PlanIntent::Launch, PlanStatus::Halted) => {
@@ -150,7 +151,9 @@ fn follow(tx: &mut Tx<'_>, plan: &mut LaunchPlan, referenced: Option<&Referenced
                 Error::conflict(format!("plan {} was changed at the same moment: try again", plan.name))
             })?;
             launch::add_user_data(tx, plan.id, &mut referenced)?;
-            take(tx, plan, &referenced)
+            take(tx, plan, &referenced)?;
+            // its instances have it from here on
+            if is_launched(plan) { launch::forget_user_data(tx, plan.id) } else { Ok(()) }
         }
     }
 }

@@ -117,6 +117,9 @@ async fn what_contradicts_itself_collides_or_never_fits_is_refused_and_nothing_i
         site.nothing_is_taken().await;
         let unknown = json!({"name": "x", "groups": [{"name": "web", "count": 1, "template": {"flavor_id": Id::<Node>::new(), "image_id": site.image}}]});
         assert_eq!(site.member("POST", "launchplan", unknown).await.problem(422).field.as_deref(), Some("flavor_id"));
+        let over = Timestamp::now().plus_seconds(-1).to_string();
+        let late = json!({"name": "x", "groups": [site.group("web", 1)], "expires_at": over});
+        assert_eq!(site.member("POST", "launchplan", late).await.problem(422).field.as_deref(), Some("expires_at"));
         site.launch("web-0002").await;
         let wish = json!({"name": "x", "groups": [site.group("web", 3)]});
         let problem = site.member("POST", "launchplan", wish).await.problem(409);
@@ -199,6 +202,7 @@ async fn held_room_counts_is_launched_exactly_and_comes_back_when_its_time_is_ov
         );
         assert_eq!(site.count("SELECT count(*) AS n FROM launch WHERE user_data = 's'").await, 5);
         assert_eq!(site.count("SELECT count(*) AS n FROM claim WHERE held_by IS NOT NULL").await, 0);
+        assert_eq!(site.count("SELECT count(*) AS n FROM plan_secret").await, 0);
 
         let wish = json!({"name": "c", "groups": [site.group("c", 2)], "intent": "hold"});
         let held = id(&site.member("POST", "launchplan", wish).await.good());
