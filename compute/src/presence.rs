@@ -128,9 +128,86 @@ pub(crate) fn is_news(c: &mut AnyConnection, node: Id<Node>, report: &NodeReport
         return Ok(newer == 0);
     }
     let older = row::boot_id.is_null().or(row::boot_id.ne(boot)).or(row::sequence.lt(sequence));
-    let taken = diesel::update(row::table.filter(row::node_id.eq(node.store())).filter(older))
-        .set((row::boot_id.eq(boot), row::sequence.eq(sequence)))
-        .execute(c)
-        .map_err(Error::internal)?;
-    Ok(taken == 1 || add(c, node.store(), boot, sequence)?)
+    let take = |c: &mut AnyConnection| {
+        let taken = diesel::update(row::table.filter(row::node_id.eq(node.store())).filter(older))
+            .set((row::boot_id.eq(boot), row::sequence.eq(sequence)))
+            .execute(c);
+        taken.map(|rows| rows == 1).map_err(Error::internal)
+    };
+    // a row that is neither there nor can be added was added at this moment, by who counts calls or by another report
+    Ok(take(c)? || add(c, node.store(), boot, sequence)? || take(c)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cirro_models::{
+        Generation,
+        compute::{
+            instance::InstanceStatus,
+            node::Accelerator,
+            report::{InstanceSeen, NodeSeen},
+        },
+    };
+    use cirro_server::{Owner, testkit::Backend};
+    use std::sync::mpsc;
+
+    fn report(sequence: u64) -> NodeReport {
+        let seen = InstanceSeen {
+            id: Id::new(),
+            observed_generation: Generation::new(1),
+            status: InstanceStatus::Running,
+            reason: None,
+            address: None,
+            powered_off_itself: false,
+        };
+        NodeReport {
+            boot_id: Uuid::nil(),
+            sequence,
+            node: NodeSeen { accelerator: Accelerator::Simulated, message: None, agent_version: "0.1".to_owned() },
+            instances: vec![seen],
+            gone: vec![],
+            unclaimed: vec![],
+            actions: vec![],
+            console_logs: vec![],
+        }
+    }
+
+    /// Waits until somebody waits for a lock, as what is under way at the same moment does.
+    fn until_waited_for(c: &mut AnyConnection) {
+        let began = Instant::now();
+        let waits = "SELECT NULL FROM pg_locks WHERE NOT granted";
+        while diesel::sql_query(waits).execute(c).unwrap() == 0 {
+            assert!(began.elapsed() < Duration::from_secs(30), "nobody waits");
+            std::thread::yield_now();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_first_report_is_not_lost_to_a_count_at_the_same_moment() {
+        let scratch = Backend::Postgres.open(crate::MIGRATIONS).await.unwrap();
+        let running = Owner::mount_together(vec![crate::service(scratch.database.clone())]).remove(0);
+        let (ctx, node) = (running.own_context(), Id::<Node>::new());
+        let (begun, has_begun) = mpsc::channel();
+        let counting = tokio::spawn({
+            let ctx = ctx.clone();
+            async move {
+                ctx.write(move |tx| {
+                    add(tx.connection(), GuidValue(node.uuid()), None, 0)?;
+                    let _ = begun.send(());
+                    until_waited_for(tx.connection());
+                    Ok(())
+                })
+                .await
+            }
+        });
+        tokio::task::spawn_blocking(move || has_begun.recv()).await.unwrap().unwrap();
+        let news = |sequence| {
+            let (ctx, report) = (ctx.clone(), report(sequence));
+            async move { ctx.write(move |tx| is_news(tx.connection(), node, &report)).await.unwrap() }
+        };
+        assert!(news(2).await, "the node's first report was passed over");
+        counting.await.unwrap().unwrap();
+        assert!(!news(2).await && !news(1).await && news(3).await);
+    }
 }
