@@ -5,7 +5,7 @@ use crate::schedule::{Candidate, Need};
 use cirro_models::{
     Error, GiB, Id, MiB, Result, Vcpus,
     compute::{Instance, LaunchPlan, Node, node::NodeFilter, placement::Placement},
-    sql::{AnyConnection, Column, GuidValue, JsonValue, MAX_VALUES, load_json, store_json, types::Guid},
+    sql::{AnyConnection, Column, GuidValue, JsonValue, MAX_VALUES, insert_many, load_json, store_json, types::Guid},
 };
 use cirro_server::Tx;
 use diesel::{prelude::*, sql_query, sql_types as st};
@@ -104,12 +104,7 @@ pub(crate) fn add(c: &mut AnyConnection, claims: &[Claim]) -> Result<()> {
         };
         let rows: Vec<_> = claims.iter().map(row).collect();
         let insert = diesel::insert_into(claim::table).values(rows);
-        // a batch insert is different SQL on each database
-        match c {
-            AnyConnection::Pg(c) => insert.execute(c),
-            AnyConnection::Sqlite(c) => insert.execute(c),
-        }
-        .map_err(failed)?;
+        insert_many(insert, c).map_err(failed)?;
     }
     Ok(())
 }

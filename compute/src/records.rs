@@ -4,7 +4,7 @@ use crate::{claims, launch::references::Launch};
 use cirro_models::{
     Error, Generation, Id, Result,
     compute::{Instance, Node, assignment::Tombstone, instance::UserData},
-    sql::{AnyConnection, Both, Column, GuidValue, JsonValue, MAX_VALUES, load_json, store_json},
+    sql::{AnyConnection, Both, Column, GuidValue, JsonValue, MAX_VALUES, insert_many, load_json, store_json},
 };
 use diesel::prelude::*;
 
@@ -38,12 +38,7 @@ pub(crate) fn set_launches(c: &mut AnyConnection, launched: &[(Id<Instance>, &La
         };
         let rows: Vec<_> = launched.iter().map(row).collect();
         let insert = diesel::insert_into(launch::table).values(rows);
-        // a batch insert is different SQL on each database
-        match c {
-            AnyConnection::Pg(c) => insert.execute(c),
-            AnyConnection::Sqlite(c) => insert.execute(c),
-        }
-        .map_err(failed)?;
+        insert_many(insert, c).map_err(failed)?;
     }
     Ok(())
 }

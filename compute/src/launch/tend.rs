@@ -85,8 +85,9 @@ pub(crate) async fn tend(ctx: &Context) -> Result<bool> {
 
 fn step(tx: &mut Tx<'_>, id: Id<LaunchPlan>, now: Timestamp, rates: &Rates) -> Result<()> {
     let Some(plan) = tx.find::<LaunchPlan>(id)? else { return Ok(()) };
-    if plan.status == PlanStatus::Held && plan.held_until.is_none_or(|until| until < now) {
-        return expire(tx, &plan);
+    if plan.status == PlanStatus::Held {
+        // nothing of it moves: there is nothing to count
+        return if plan.held_until.is_none_or(|until| until < now) { expire(tx, &plan) } else { Ok(()) };
     }
     let over = plan.expires_at.is_some_and(|at| at < now) && plan.intent != PlanIntent::Undo;
     let progress = progress::count(tx.connection(), id, launched(&plan))?;

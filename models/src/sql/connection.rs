@@ -6,6 +6,7 @@ use diesel::{
     pg::{Pg, PgConnection},
     prelude::*,
     query_builder::{AstPass, QueryFragment, QueryId},
+    query_dsl::methods::ExecuteDsl,
     sqlite::{Sqlite, SqliteConnection},
 };
 
@@ -16,6 +17,17 @@ pub enum AnyConnection {
     Pg(PgConnection),
     /// SQLite.
     Sqlite(SqliteConnection),
+}
+
+/// Runs an insert of many rows, which is different SQL on each database and so is built for the one that it meets.
+pub fn insert_many<Q>(insert: Q, c: &mut AnyConnection) -> QueryResult<usize>
+where
+    Q: ExecuteDsl<PgConnection> + ExecuteDsl<SqliteConnection>,
+{
+    match c {
+        AnyConnection::Pg(c) => ExecuteDsl::execute(insert, c),
+        AnyConnection::Sqlite(c) => ExecuteDsl::execute(insert, c),
+    }
 }
 
 /// A statement that both databases understand but that the derive for [`AnyConnection`] has no support for, such as

@@ -1,6 +1,10 @@
 //! The labels of all rows of a database, indexed, so that lists can be filtered by them.
 
-use super::{MAX_VALUES, connection::AnyConnection, values::GuidValue};
+use super::{
+    MAX_VALUES,
+    connection::{AnyConnection, insert_many},
+    values::GuidValue,
+};
 use crate::Labels;
 use diesel::{prelude::*, result::QueryResult};
 
@@ -45,11 +49,7 @@ pub fn add(c: &mut AnyConnection, model: &str, rows: &[(uuid::Uuid, &Labels)]) -
             )
         };
         let insert = diesel::insert_into(label::table).values(some.iter().map(row).collect::<Vec<_>>());
-        // a batch insert is different SQL on each database
-        match c {
-            AnyConnection::Pg(c) => insert.execute(c)?,
-            AnyConnection::Sqlite(c) => insert.execute(c)?,
-        };
+        insert_many(insert, c)?;
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ pub mod types;
 mod values;
 
 pub use column::{Column, StoredMeta, load_json, load_meta, store_json, store_meta, unreadable};
-pub use connection::{AnyConnection, Both, MultiBackend};
+pub use connection::{AnyConnection, Both, MultiBackend, insert_many};
 pub use values::{GuidValue, InstantValue, JsonValue};
 
 use crate::{Generation, Id, Model, Reach};

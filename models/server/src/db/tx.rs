@@ -11,7 +11,7 @@ use cirro_models::{
     identity::Secret,
     meta::check_labels,
     model::Applied,
-    sql::{AnyConnection, GuidValue, MAX_VALUES, Table, label},
+    sql::{AnyConnection, GuidValue, MAX_VALUES, Table, insert_many, label},
 };
 use diesel::{prelude::*, result::Error as DieselError};
 use serde_json::{Map, Value};
@@ -231,12 +231,7 @@ impl<'c> Tx<'c> {
         };
         for rows in rows.chunks(MAX_VALUES / 6) {
             let entries = diesel::insert_into(change::table).values(rows.iter().map(entry).collect::<Vec<_>>());
-            // a batch insert is different SQL on each database
-            let insert = |c: &mut AnyConnection| match c {
-                AnyConnection::Pg(c) => entries.execute(c),
-                AnyConnection::Sqlite(c) => entries.execute(c),
-            };
-            self.run(insert, database_error)?;
+            self.run(|c| insert_many(entries, c), database_error)?;
         }
         Ok(())
     }
