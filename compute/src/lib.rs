@@ -41,4 +41,5 @@ pub fn service(database: Database) -> Owner {
         .works::<launch::UndoPlan>()
         .shares(Arc::new(presence::Presence::default()))
         .shares(Arc::new(launch::Rates::default()))
+        .shares(Arc::new(routes::assignment::Orders::default()))
 }

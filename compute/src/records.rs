@@ -95,6 +95,13 @@ pub(crate) fn tombstones(c: &mut AnyConnection, node: Id<Node>) -> Result<Vec<To
     Ok(rows.into_iter().map(read).collect())
 }
 
+/// The nodes that are ordered to remove any of these.
+pub(crate) fn ordered_away(c: &mut AnyConnection, instances: &[Id<Instance>]) -> Result<Vec<Id<Node>>> {
+    let ordered = tombstone::table.filter(tombstone::instance_id.eq_any(instances.iter().map(Column::store)));
+    let nodes: Vec<GuidValue> = ordered.select(tombstone::node_id).load(c).map_err(failed)?;
+    Ok(nodes.into_iter().map(|node| Id::from_uuid(node.0)).collect())
+}
+
 /// Forgets everything of an instance that its node has confirmed to be gone. False if that was not asked of this node.
 pub(crate) fn confirm_gone(
     c: &mut AnyConnection,

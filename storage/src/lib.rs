@@ -35,4 +35,5 @@ pub fn service(database: Database) -> Owner {
         .answers(routes::assignment::routes, routes::assignment::describe)
         .answers(routes::report::routes, routes::report::describe)
         .shares(Arc::new(routes::report::LastReports::default()))
+        .shares(Arc::new(routes::assignment::Orders::default()))
 }

@@ -16,16 +16,17 @@ use cirro_models::{
         instance::InstanceFilter,
         instance_action::{ActionStatus, InstanceActionFilter},
     },
-    feed::Position,
+    feed::{Change, Position},
+    model::Model,
     sql::{AnyConnection, Table},
 };
 use cirro_server::{
     OwnerContext,
-    db::{Feed, requests_of},
+    db::{Concerned, Feed, Wakes, requests_of},
     http::{Caller, Failure, operation, still_known},
 };
 use serde::Deserialize;
-use std::{collections::HashSet, time::Duration};
+use std::time::Duration;
 use tokio::time::Instant;
 use utoipa::openapi::{HttpMethod, OpenApi, PathItem, response::ResponseBuilder};
 
@@ -33,10 +34,6 @@ use utoipa::openapi::{HttpMethod, OpenApi, PathItem, response::ResponseBuilder};
 const MANY: i64 = 100_000;
 /// The longest wait of one poll.
 const LONGEST: Duration = Duration::from_secs(30);
-/// How often another process's commits are looked for.
-const LOOK: Duration = Duration::from_secs(1);
-/// Changes read at once.
-const ENTRIES: i64 = 1000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -67,110 +64,67 @@ async fn assignment(caller: Caller, path: web::Path<String>, request: HttpReques
     work.await.map_err(|error| Failure::with_id(caller.request_id(), error))
 }
 
+/// The assignment as soon as a change asks something of the node, or as it is when the wait is over.
 async fn wait(caller: &Caller, node: Id<Node>, asked: Asked) -> Result<NodeAssignment> {
     let database = caller.database()?;
     let feed = database.feed().clone();
-    let mut commits = feed.commits();
     if let Some(since) = asked.since {
         database.notice(caller.subject(), since).await?;
     }
     // a revision of another epoch is as good as none
-    let mut since = asked.since.filter(|since| since.epoch == feed.epoch());
+    let since = asked.since.filter(|since| since.epoch == feed.epoch());
     let until = Instant::now() + Duration::from_millis(asked.wait_ms).min(LONGEST);
-    loop {
-        commits.mark_unchanged();
-        let (reader, last) = (feed.clone(), Instant::now() >= until);
-        let read = database.read(move |c| read(c, &reader, node, since, last)).await?;
-        match read {
-            Read::Answer(answer) => return Ok(*answer),
-            Read::Nothing(position) => since = Some(position),
-        }
-        // a commit wakes us; another process's is found by looking
-        let _ = tokio::time::timeout_at(until.min(Instant::now() + LOOK), commits.changed()).await;
+    let mut bell = caller.stores().part::<Orders>()?.0.of(&database, node.uuid()).await?;
+    if let Some(since) = since {
+        let news = |last: &Option<Position>| last.is_none_or(|last| last > since);
+        // without a change it is answered at the end: the agent sees that it is still heard
+        let _ = tokio::time::timeout_at(until, bell.wait_for(news)).await;
+    }
+    database.read(move |c| whole(c, &feed, node, since.is_some())).await
+}
+
+/// Who waits for orders in this process.
+pub(crate) struct Orders(Wakes);
+
+impl Default for Orders {
+    fn default() -> Self {
+        Self(Wakes::new(concerned))
     }
 }
 
-enum Read {
-    Answer(Box<NodeAssignment>),
-    Nothing(Position),
-}
-
-/// The assignment if it has changed since the position (or `anyway`), or where to look on from.
-fn read(c: &mut AnyConnection, feed: &Feed, node: Id<Node>, since: Option<Position>, anyway: bool) -> Result<Read> {
-    // the end first: what is committed after it is seen again next time, never missed
-    let end = feed.end(c)?;
-    let Some(since) = since else { return whole(c, feed, node, end, None).map(|all| Read::Answer(Box::new(all))) };
-    let (mut changed, mut concerns, mut at) = (HashSet::new(), false, since);
-    loop {
-        let entries = match feed.after(c, at, ENTRIES) {
-            // it was away for longer than changes are kept: it is told everything
-            Err(Error::Gone { .. }) => {
-                return whole(c, feed, node, end, None).map(|all| Read::Answer(Box::new(all)));
-            }
-            entries => entries?,
-        };
-        let Some(last) = entries.last().map(|entry| entry.position) else { break };
-        at = last;
-        let ids =
-            |model: &str| entries.iter().filter(|entry| entry.model == model).map(|entry| entry.id).collect::<Vec<_>>();
-        let instances = ids(<Instance as cirro_models::Model>::PATH);
-        let others = [
-            ids(<InstanceAction as cirro_models::Model>::PATH),
-            ids(<ConsoleLog as cirro_models::Model>::PATH),
-            ids(<UnclaimedGuest as cirro_models::Model>::PATH),
-        ];
-        concerns |= concerning(c, node, &instances, &others)?;
-        changed.extend(instances);
-    }
-    if concerns || anyway {
-        return whole(c, feed, node, at, Some(&changed)).map(|all| Read::Answer(Box::new(all)));
-    }
-    Ok(Read::Nothing(at))
-}
-
-/// Whether a change asks something of this node: not what it has reported itself.
-fn concerning(
-    c: &mut AnyConnection,
-    node: Id<Node>,
-    instances: &[uuid::Uuid],
-    others: &[Vec<uuid::Uuid>; 3],
-) -> Result<bool> {
-    let instances: Vec<Id<Instance>> = instances.iter().copied().map(Id::from_uuid).collect();
+/// The nodes of which these changes ask something: not those that have reported them.
+fn concerned(c: &mut AnyConnection, changes: &[Change]) -> Result<Concerned> {
+    let rows_of =
+        |path: &'static str| changes.iter().filter(move |change| change.model == path).map(|change| change.id);
+    let instances: Vec<Id<Instance>> = rows_of(Instance::PATH).map(Id::from_uuid).collect();
+    // one that has been taken from a node is ordered away there
+    let mut nodes = records::ordered_away(c, &instances)?;
+    let asks = |row: &Instance| row.observed_generation != row.generation || row.meta.deleted_at.is_some();
     let rows = Instance::select(c, &instances).map_err(Error::internal)?;
-    // a row that is gone takes an entry out of the manifest
-    let gone = rows.len() < instances.iter().collect::<HashSet<_>>().len();
-    let asks = |row: &Instance| {
-        row.node_id == Some(node) && (row.observed_generation != row.generation || row.meta.deleted_at.is_some())
-    };
-    if gone || rows.iter().any(asks) {
-        return Ok(true);
-    }
-    let actions: Vec<_> = others[0].iter().copied().map(Id::from_uuid).collect();
-    let logs: Vec<_> = others[1].iter().copied().map(Id::from_uuid).collect();
-    let guests: Vec<_> = others[2].iter().copied().map(Id::from_uuid).collect();
+    nodes.extend(rows.iter().filter(|row| asks(row)).filter_map(|row| row.node_id));
+    let actions: Vec<_> = rows_of(InstanceAction::PATH).map(Id::from_uuid).collect();
     let actions = InstanceAction::select(c, &actions).map_err(Error::internal)?;
+    nodes.extend(actions.iter().filter(|row| row.status == ActionStatus::Pending).filter_map(|row| row.node_id));
+    let logs: Vec<_> = rows_of(ConsoleLog::PATH).map(Id::from_uuid).collect();
     let logs = ConsoleLog::select(c, &logs).map_err(Error::internal)?;
+    nodes.extend(logs.iter().filter(|row| row.status == ConsoleLogStatus::Requested).filter_map(|row| row.node_id));
+    let guests: Vec<_> = rows_of(UnclaimedGuest::PATH).map(Id::from_uuid).collect();
     let guests = UnclaimedGuest::select(c, &guests).map_err(Error::internal)?;
-    Ok(actions.iter().any(|row| row.node_id == Some(node) && row.status == ActionStatus::Pending)
-        || logs.iter().any(|row| row.node_id == Some(node) && row.status == ConsoleLogStatus::Requested)
-        // one that is being destroyed has a tombstone
-        || guests.iter().any(|row| row.node_id == node && row.meta.deleted_at.is_some()))
+    // one that is being destroyed has a tombstone
+    nodes.extend(guests.iter().filter(|row| row.meta.deleted_at.is_some()).map(|row| row.node_id));
+    Ok(Concerned::These(nodes.into_iter().map(|node| node.uuid()).collect()))
 }
 
-/// The whole assignment, with the bodies of `changed` (of all, without it).
-fn whole(
-    c: &mut AnyConnection,
-    feed: &Feed,
-    node: Id<Node>,
-    revision: Position,
-    changed: Option<&HashSet<uuid::Uuid>>,
-) -> Result<NodeAssignment> {
+/// The whole assignment, with the bodies of what the node has not followed yet (of all, without `known`).
+fn whole(c: &mut AnyConnection, feed: &Feed, node: Id<Node>, known: bool) -> Result<NodeAssignment> {
+    // the end first: what is committed after it is seen again next time, never missed
+    let revision = feed.end(c)?;
     let mut rows = of_node::<Instance>(c, &InstanceFilter { node_id: Some(node), ..InstanceFilter::default() })?;
     rows.retain(|row| row.meta.deleted_at.is_none());
     let pending = rows.iter().filter(|row| row.observed_generation != row.generation);
     let mut asked_for: Vec<_> = pending.map(|row| row.id.uuid()).collect();
     let manifest = rows.iter().map(|row| AssignedInstance { id: row.id, generation: row.generation }).collect();
-    rows.retain(|row| changed.is_none_or(|changed| changed.contains(&row.id.uuid())));
+    rows.retain(|row| !known || row.observed_generation != row.generation);
     let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
     let mut launches: std::collections::HashMap<_, _> = records::launches(c, &ids)?.into_iter().collect();
     let instances =

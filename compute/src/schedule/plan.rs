@@ -9,7 +9,10 @@ use cirro_models::{
     Count, Error,
     compute::placement::{Placement, PlacementPolicy, Shortage},
 };
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
 /// Equal instances.
 #[derive(Debug, Clone)]
@@ -96,10 +99,40 @@ struct Planner<'a> {
 }
 
 /// What looking at all nodes for one instance has shown.
+#[derive(PartialEq)]
 struct Look {
     best: Option<(i64, usize)>,
     second: Option<i64>,
     refused: [i64; Refusal::ALL.len()],
+}
+
+/// All nodes as a group likes them. Where no rule is about the group, a place that is taken changes its own node alone, so
+/// that a hundred thousand instances are not a hundred thousand looks at all nodes.
+#[derive(Default)]
+struct Ranking {
+    order: BTreeSet<(i64, u64, Reverse<usize>)>,
+    scores: Vec<Option<i64>>,
+    refused: [i64; Refusal::ALL.len()],
+}
+
+impl Ranking {
+    /// A node is as good as this from now on. One that was refused is never judged again: its room does not grow.
+    fn judged(&mut self, node: usize, tie: u64, judgement: Result<i64, Refusal>) {
+        if let Some(before) = self.scores[node].take() {
+            self.order.remove(&(before, tie, Reverse(node)));
+        }
+        match judgement {
+            Ok(score) => {
+                self.scores[node] = Some(score);
+                self.order.insert((score, tie, Reverse(node)));
+            }
+            Err(refusal) => self.refused[refusal as usize] += 1,
+        }
+    }
+    fn look(&self) -> Look {
+        let mut best = self.order.iter().rev().map(|(score, _, Reverse(node))| (*score, *node));
+        Look { best: best.next(), second: best.next().map(|(score, _)| score), refused: self.refused }
+    }
 }
 
 impl Planner<'_> {
@@ -110,9 +143,15 @@ impl Planner<'_> {
     }
     fn group(&mut self, group: usize, need: [i64; 3], count: i64) -> PlannedGroup {
         let mut planned = PlannedGroup::default();
+        let mut ranking = (!self.ledger.binds(group)).then(|| self.ranking(group, need));
         for _ in 0..count {
             // equal instances: once there is no place for one, there is none for the next
-            let look = if planned.refused.is_none() { self.look(group, need) } else { Look::nothing() };
+            let look = match &ranking {
+                _ if planned.refused.is_some() => Look::nothing(),
+                Some(ranking) => ranking.look(),
+                None => self.look(group, need),
+            };
+            debug_assert!(planned.refused.is_some() || look == self.look(group, need), "the ranking is out of date");
             let Some((score, node)) = look.best else {
                 if planned.refused.is_none() {
                     planned.refused = Some(look.refused);
@@ -123,9 +162,19 @@ impl Planner<'_> {
             };
             self.free[node] = std::array::from_fn(|n| self.free[node][n] - need[n]);
             self.ledger.take(group, node, need);
+            if let Some(ranking) = &mut ranking {
+                ranking.judged(node, self.tie[node], self.judge(group, node, need));
+            }
             planned.spots.push(Some(Spot { node, placement: self.placement(&look, score) }));
         }
         planned
+    }
+    fn ranking(&self, group: usize, need: [i64; 3]) -> Ranking {
+        let mut ranking = Ranking { scores: vec![None; self.nodes.len()], ..Ranking::default() };
+        for node in 0..self.nodes.len() {
+            ranking.judged(node, self.tie[node], self.judge(group, node, need));
+        }
+        ranking
     }
     fn look(&self, group: usize, need: [i64; 3]) -> Look {
         let mut look = Look::nothing();

@@ -112,6 +112,10 @@ impl<'r> Ledger<'r> {
             counts,
         }
     }
+    /// Whether any rule is about the group.
+    pub(super) fn binds(&self, group: usize) -> bool {
+        self.rules.iter().any(|rule| rule.groups.contains(&group))
+    }
     /// Which required rule keeps a member of the group from the node, and how many preferences it would not meet there.
     pub(super) fn judge(&self, group: usize, node: usize, free: [i64; 3]) -> Result<i64, Refusal> {
         let mut unmet = 0;

@@ -5,13 +5,19 @@ mod silence;
 
 use crate::launch;
 use cirro_models::{Context, Result};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often there is a look.
 const EVERY: Duration = Duration::from_secs(1);
 
 /// How often plans are looked after while one of them moves.
-const PLANS: Duration = Duration::from_millis(250);
+const PLANS: Duration = Duration::from_millis(100);
+
+/// Counting a large plan's instances takes a while, in which nothing else is written: the pause is this many times as long.
+const TIMES: u32 = 10;
+
+/// The longest such pause.
+const LONGEST: Duration = Duration::from_secs(2);
 
 /// Runs until dropped: ends states whose time is over, notices nodes that fall silent, and looks after launch plans.
 /// Whoever is late or twice does no harm: every step reads and writes in one transaction.
@@ -21,8 +27,9 @@ pub async fn run(ctx: impl Fn() -> Context + Send + Sync) {
 
 async fn plans(ctx: &(impl Fn() -> Context + Sync)) {
     loop {
+        let begun = Instant::now();
         let pause = match launch::tend(&ctx()).await {
-            Ok(true) => PLANS,
+            Ok(true) => PLANS.max((begun.elapsed() * TIMES).min(LONGEST)),
             Ok(false) => EVERY,
             Err(error) => {
                 tracing::error!(

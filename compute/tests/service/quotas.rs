@@ -1,10 +1,10 @@
 //! What a project may have at most.
 
-use super::site::Site;
+use super::site::{Site, id};
 use cirro_models::{Count, MiB, Vcpus};
 use cirro_server::testkit::Backend;
 use futures_util::future::join_all;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 #[tokio::test]
 async fn each_resource_is_refused_with_its_numbers() {
@@ -43,6 +43,36 @@ async fn thirty_at_once_get_exactly_what_the_limit_allows() {
             assert_eq!(told.problem(409).resource.as_deref(), Some("instances"));
         }
         assert_eq!((site.used().await, site.claims().await), ([7, 7, 7 * 256], 7));
+    }
+}
+
+#[tokio::test]
+async fn two_hundred_writers_on_one_quota_and_one_node_leave_exact_sums() {
+    const LIMIT: i64 = 40;
+    for backend in Backend::BOTH {
+        let site = Site::new(backend).await;
+        site.limit(|project| project.max_instances = Count::new(LIMIT)).await;
+        site.limit(|project| project.max_vcpus = Vcpus::new(1000)).await;
+        site.limit(|project| project.max_memory_mib = MiB::new(1_000_000)).await;
+        let (wide, path) = (json!({"vcpus": 64, "memory_mib": 65536, "disk_gib": 1000}), format!("node/{}", site.node));
+        site.operator("PATCH", &path, wide).await.good();
+        let create = |n: usize| site.member("POST", "instance", site.wish(&format!("web{n}")));
+        let answers = join_all((0..200).map(create)).await;
+        let made: Vec<String> = answers.iter().filter(|told| told.status == 202).map(|told| id(&told.json())).collect();
+        assert_eq!(made.len(), 40);
+        assert!(answers.iter().all(|told| told.status == 202 || told.problem(409).resource.is_some()));
+
+        // each is deleted by two, while as many others are wished for
+        let paths: Vec<String> = made.iter().chain(&made).map(|id| format!("instance/{id}")).collect();
+        let deletes = join_all(paths.iter().map(|path| site.member("DELETE", path, Value::Null)));
+        let (deletes, creates) = tokio::join!(deletes, join_all((200..320).map(create)));
+        assert!(deletes.iter().all(|told| told.status == 202));
+        let again = creates.iter().filter(|told| told.status == 202).count();
+        assert!(creates.iter().all(|told| told.status == 202 || told.problem(409).resource.is_some()));
+        let live = i64::try_from(again).unwrap();
+        assert!(live <= LIMIT, "{live}");
+        // what is being deleted keeps its room until the node has confirmed, and nothing of the quota
+        assert_eq!((site.used().await, site.claims().await), ([live, live, live * 256], LIMIT + live));
     }
 }
 

@@ -13,6 +13,8 @@ mod launch;
 mod life;
 mod loud;
 mod metrics;
+mod overload;
 mod process;
 mod refusals;
 mod start;
+mod torn;

@@ -56,13 +56,13 @@ pub async fn run(ctx: impl Fn() -> Context + Send) {
     }
 }
 
-/// Puts in order once, as the service. `starting` says that this process has no upload under way yet.
+/// Puts in order once, as the service. `starting` says that this process has just begun.
 pub async fn tidy(ctx: &(impl Fn() -> Context + Send), starting: bool) -> Result<Tidied> {
     let own = ctx();
     let (transfers, database) = (own.stores().part::<Transfers>()?, own.database()?);
     // with a database of our own, nobody else can have an upload either
-    let all = starting && database.is_exclusive();
-    let uploads = own.write(move |tx| Lease::end_abandoned(tx, all)).await?;
+    let only = (starting && database.is_exclusive()).then_some(transfers.process);
+    let uploads = own.write(move |tx| Lease::end_abandoned(tx, only)).await?;
     let (going, known) = database.read(survey).await?;
     let mut done = Tidied { uploads, ..Tidied::default() };
     if starting && !going.is_empty() {

@@ -18,9 +18,6 @@ pub(crate) const RESOURCE: &str = "image_bytes";
 /// How long a lease lasts when it is not renewed, in seconds: four times [`super::receive::RENEWAL`].
 const LIFE_S: i64 = 120;
 
-/// Longer than any lease, also one that was made by a clock that was wrong.
-const A_CENTURY_S: i64 = 100 * 366 * 86_400;
-
 diesel::table! {
     use cirro_models::sql::types::{BigInt, Guid, Instant};
     #[allow(unreachable_pub)]
@@ -40,8 +37,9 @@ const ROW: (upload::image_id, upload::project_id, upload::bytes, upload::until) 
     (upload::image_id, upload::project_id, upload::bytes, upload::until);
 
 impl Lease {
-    /// Takes the image for one upload of so many bytes, within what the project may have in all.
-    pub(crate) fn take(tx: &mut Tx<'_>, id: Id<MachineImage>, bytes: i64, limit: i64) -> Result<Self> {
+    /// Takes the image for one upload of so many bytes, within what the project may have in all. `process` tells the leases
+    /// of this process from those of others.
+    pub(crate) fn take(tx: &mut Tx<'_>, id: Id<MachineImage>, bytes: i64, limit: i64, process: u64) -> Result<Self> {
         let image: MachineImage = tx.get(id)?;
         require_awaiting(&image)?;
         if let Some(row) = find(tx, id)? {
@@ -50,7 +48,7 @@ impl Lease {
             }
             give_back(tx, &row)?;
         }
-        let lease = Self { image: id, id: Uuid::now_v7() };
+        let lease = Self { image: id, id: Uuid::from_u64_pair(process, Uuid::now_v7().as_u64_pair().1) };
         let values = (
             upload::image_id.eq(id.store()),
             upload::lease.eq(GuidValue(lease.id)),
@@ -87,12 +85,15 @@ impl Lease {
     pub(crate) fn end_any(tx: &mut Tx<'_>, image: Id<MachineImage>) -> Result<()> {
         find(tx, image)?.map_or(Ok(()), |row| give_back(tx, &row))
     }
-    /// Ends the leases that were not renewed, or all of them when no other process can have any; says how many.
-    pub(crate) fn end_abandoned(tx: &mut Tx<'_>, all: bool) -> Result<usize> {
-        let before = Timestamp::now().plus_seconds(if all { A_CENTURY_S } else { 0 });
-        let rows = upload::table.filter(upload::until.le(before.store())).select(ROW);
-        let rows = rows.load::<Row>(tx.connection()).map_err(database_error)?;
-        rows.iter().try_for_each(|row| give_back(tx, row))?;
+    /// Ends the leases that were not renewed, and those of every process but `only`, where no other can have any; says how
+    /// many.
+    pub(crate) fn end_abandoned(tx: &mut Tx<'_>, only: Option<u64>) -> Result<usize> {
+        let now = Timestamp::now().micros();
+        let rows = upload::table.select((upload::lease, ROW));
+        let mut rows = rows.load::<(GuidValue, Row)>(tx.connection()).map_err(database_error)?;
+        // as many as uploads under way
+        rows.retain(|(lease, row)| row.3.0 <= now || only.is_some_and(|process| lease.0.as_u64_pair().0 != process));
+        rows.iter().try_for_each(|(_, row)| give_back(tx, row))?;
         Ok(rows.len())
     }
     /// The images that are being filled.

@@ -46,6 +46,8 @@ const COME_AGAIN_S: u32 = 10;
 pub(crate) struct Transfers {
     pub(crate) store: ByteStore,
     pub(crate) idle: Duration,
+    /// What its leases are known by: an upload may begin before what an ended process has left is put in order.
+    pub(crate) process: u64,
     permits: Arc<Semaphore>,
     at_once: usize,
 }
@@ -53,7 +55,8 @@ pub(crate) struct Transfers {
 impl Transfers {
     pub(crate) fn new(store: ByteStore, limits: &UploadLimits) -> Self {
         let permits = Arc::new(Semaphore::new(limits.at_once));
-        Self { store, idle: limits.idle, permits, at_once: limits.at_once }
+        let process = uuid::Uuid::now_v7().as_u64_pair().1;
+        Self { store, idle: limits.idle, process, permits, at_once: limits.at_once }
     }
     /// The right to be one of the uploads that run at once.
     pub(crate) fn permit(&self, image: Id<MachineImage>) -> Result<OwnedSemaphorePermit> {

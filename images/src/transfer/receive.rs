@@ -46,7 +46,8 @@ pub(crate) enum Piece {
 pub(crate) async fn receive(order: Order, pieces: mpsc::Receiver<Piece>) -> Result<MachineImage> {
     let (id, size, limit) = (order.image.id, order.size, order.limit);
     let service = order.ctx.as_service()?;
-    let lease = with_time(&service).write(move |tx| Lease::take(tx, id, size, limit)).await?;
+    let process = service.stores().part::<Transfers>()?.process;
+    let lease = with_time(&service).write(move |tx| Lease::take(tx, id, size, limit, process)).await?;
     let stored = tokio::select! {
         stored = store(&order, pieces) => stored,
         lost = renew(&service, lease) => Err(lost),

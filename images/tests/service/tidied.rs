@@ -6,8 +6,9 @@ use cirro_images::{
     bytes::{Format, Terms},
     tasks::{Tidied, tidy},
 };
-use cirro_models::images::machine_image::ImageStatus;
+use cirro_models::{Error, images::machine_image::ImageStatus, sql::AnyConnection};
 use cirro_server::{OwnerContext, testkit::Backend};
+use diesel::{RunQueryDsl, sql_query};
 use serde_json::json;
 
 #[tokio::test]
@@ -53,8 +54,14 @@ async fn what_a_dead_process_set_aside_comes_back_and_a_living_one_keeps_its_own
         wait_until("the upload has begun", async || site.used().await == 5000).await;
         assert_eq!(tidy(&|| site.service(), false).await.unwrap().uploads, 0);
         assert_eq!(site.used().await, 5000);
-        // at a start on a database of its own, no upload can be anybody's
+        // one that has begun before a new process has put things in order is its own
+        assert_eq!(tidy(&|| site.service(), true).await.unwrap().uploads, 0);
         let exclusive = backend == Backend::Sqlite;
+        if exclusive {
+            // on a database of its own, those that it has not begun are nobody's
+            let of_another = |c: &mut AnyConnection| sql_query("UPDATE upload SET lease = zeroblob(16)").execute(c);
+            site.service().write(move |tx| of_another(tx.connection()).map_err(Error::internal)).await.unwrap();
+        }
         assert_eq!(tidy(&|| site.service(), true).await.unwrap().uploads, usize::from(exclusive));
         assert_eq!(site.used().await, if exclusive { 0 } else { 5000 });
         drop(upload);

@@ -19,6 +19,9 @@ const METHODS: [&str; 6] = ["GET", "POST", "PUT", "PATCH", "DELETE", "other"];
 const KINDS: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 /// The route of what has none.
 const OTHER: &str = "other";
+/// How many changes may be under way at once: each waits for the database, so a caller's own waits for all before it. Who
+/// comes then is asked to come again, while it costs nothing yet.
+const CHANGES: i64 = 1024;
 
 /// The counts of one service.
 pub struct Requests {
@@ -27,6 +30,7 @@ pub struct Requests {
     tree: Branch,
     cells: Vec<Cell>,
     under_way: AtomicI64,
+    changes: AtomicI64,
 }
 
 /// What of one route's requests with one method.
@@ -61,6 +65,8 @@ pub struct Answered<'r> {
 pub(crate) struct UnderWay {
     counts: Arc<Requests>,
     cell: usize,
+    /// How many changes are under way with it, if it is one.
+    changes: Option<i64>,
 }
 
 impl Requests {
@@ -80,7 +86,7 @@ impl Requests {
         }
         routes.push(OTHER.to_owned());
         let cells = (0..routes.len() * METHODS.len()).map(|_| Cell::default()).collect();
-        Self { service, routes, tree, cells, under_way: AtomicI64::new(0) }
+        Self { service, routes, tree, cells, under_way: AtomicI64::new(0), changes: AtomicI64::new(0) }
     }
     /// Whose they are.
     pub fn service(&self) -> Service {
@@ -104,7 +110,11 @@ impl Requests {
         let route = self.tree.find(segments(path)).unwrap_or(self.routes.len() - 1);
         let method = METHODS.iter().position(|known| *known == method.as_str()).unwrap_or(METHODS.len() - 1);
         self.under_way.fetch_add(1, Relaxed);
-        UnderWay { counts: self.clone(), cell: route * METHODS.len() + method }
+        // a node's report ends what was begun, so it is always let in: there is one of each node at a time
+        let reads = |route: &String| route.ends_with("/batch") || route.contains("/nodereport/");
+        let changes = METHODS[method] != "GET" && !self.routes.get(route).is_some_and(reads);
+        let changes = changes.then(|| self.changes.fetch_add(1, Relaxed) + 1);
+        UnderWay { counts: self.clone(), cell: route * METHODS.len() + method, changes }
     }
 }
 
@@ -128,6 +138,10 @@ impl UnderWay {
     pub(crate) fn method(&self) -> &'static str {
         METHODS[self.cell % METHODS.len()]
     }
+    /// Whether it is a change, and so many are under way that it has to wait outside.
+    pub(crate) fn is_too_much(&self) -> bool {
+        self.changes.is_some_and(|changes| changes > CHANGES)
+    }
     /// It was answered.
     pub(crate) fn end(self, status: u16, took: Duration) {
         let cell = &self.counts.cells[self.cell];
@@ -140,6 +154,9 @@ impl UnderWay {
 impl Drop for UnderWay {
     fn drop(&mut self) {
         self.counts.under_way.fetch_sub(1, Relaxed);
+        if self.changes.is_some() {
+            self.counts.changes.fetch_sub(1, Relaxed);
+        }
     }
 }
 
@@ -152,7 +169,12 @@ mod tests {
     use super::*;
 
     fn counts() -> Arc<Requests> {
-        let routes = ["/compute/v1/instance", "/compute/v1/instance/batch", "/compute/v1/instance/{id}"];
+        let routes = [
+            "/compute/v1/instance",
+            "/compute/v1/instance/batch",
+            "/compute/v1/instance/{id}",
+            "/compute/v1/nodereport/{node}",
+        ];
         Arc::new(Requests::new(Service::Compute, routes.map(str::to_owned)))
     }
 
@@ -179,6 +201,24 @@ mod tests {
             ("other", "other", vec![("5xx", 1)], 1),
         ];
         assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn one_change_too_many_waits_outside_and_nothing_else_does() {
+        let counts = counts();
+        let post = |path: &str| counts.begin(&Method::POST, path);
+        let mut changes: Vec<_> = (0..CHANGES).map(|_| post("/compute/v1/instance")).collect();
+        assert!(!changes.iter().any(UnderWay::is_too_much));
+        assert!(post("/compute/v1/instance").is_too_much());
+        for (method, path) in [
+            (Method::GET, "/compute/v1/instance"),
+            (Method::POST, "/compute/v1/instance/batch"),
+            (Method::POST, "/compute/v1/nodereport/one"),
+        ] {
+            assert!(!counts.begin(&method, path).is_too_much(), "{method} {path}");
+        }
+        changes.pop();
+        assert!(!post("/compute/v1/instance").is_too_much());
     }
 
     #[test]

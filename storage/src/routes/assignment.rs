@@ -9,7 +9,11 @@ use actix_web::{
 use cirro_models::{
     Error, Id, Result,
     compute::Node,
+    feed::Change,
+    model::Model,
+    sql::{AnyConnection, Table},
     storage::{
+        Attachment, Volume,
         assignment::{AttachmentSpec, StorageAssignment, VolumeSpec},
         attachment::AttachmentStatus,
         volume::VolumeStatus,
@@ -17,12 +21,12 @@ use cirro_models::{
 };
 use cirro_server::{
     OwnerContext,
-    db::requests_of,
+    db::{Concerned, Wakes, database_error, requests_of},
     http::{Caller, Failure, operation, still_known},
 };
 use serde::Deserialize;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     hash::{DefaultHasher, Hasher},
     time::Duration,
 };
@@ -37,10 +41,6 @@ use uuid::Uuid;
 
 /// The longest wait of one poll.
 const LONGEST: Duration = Duration::from_secs(30);
-/// How often another process's commits are looked for.
-const LOOK: Duration = Duration::from_secs(1);
-/// Between two looks of one poll: when much is written, hundreds of waiting nodes do not read for each write.
-const PAUSE: Duration = Duration::from_millis(100);
 /// What is kept of the caller's time for the answer's way back.
 const WAY_BACK: Duration = Duration::from_millis(500);
 
@@ -72,40 +72,49 @@ async fn assignment(caller: Caller, path: Path<String>, request: HttpRequest) ->
 /// The assignment as soon as it is another one than the caller has, or as it is when the wait is over.
 async fn wait(caller: &Caller, node: Id<Node>, asked: Asked) -> Result<StorageAssignment> {
     let database = caller.database()?;
-    let feed = database.feed().clone();
-    let mut commits = feed.commits();
+    let epoch = database.feed().epoch();
     let remaining = caller.remaining()?.saturating_sub(WAY_BACK);
     let until = Instant::now() + Duration::from_millis(asked.wait_ms).min(LONGEST).min(remaining);
-    let mut looked_at = None;
+    let mut bell = caller.stores().part::<Orders>()?.0.of(&database, node.uuid()).await?;
     loop {
-        commits.mark_unchanged();
-        let (reader, known) = (feed.clone(), looked_at);
+        bell.mark_unchanged();
         let read = database.read(move |c| {
-            // the end first: what is committed after it is looked at next time, never missed
-            let end = reader.end(c)?;
-            if known == Some(end) {
-                return Ok((end, None));
-            }
             let rows = of_node(c, node)?;
             let requests = requests_of(c, asked_for(&rows))?;
-            Ok((end, Some((rows, requests))))
+            spell(&rows, requests, epoch)
         });
-        let (end, rows) = read.await?;
-        let over = Instant::now() >= until;
-        let answer = rows.map(|(rows, requests)| spell(&rows, requests, feed.epoch())).transpose()?;
-        match answer {
-            Some(answer) if over || asked.since.as_ref() != Some(&answer.revision) => return Ok(answer),
-            None if over => looked_at = None,
-            _ => looked_at = Some(end),
+        let answer = read.await?;
+        if asked.since.as_ref() != Some(&answer.revision) || timeout_at(until, bell.changed()).await.is_err() {
+            return Ok(answer);
         }
-        if over {
-            continue;
-        }
-        let pause = until.min(Instant::now() + PAUSE);
-        // a commit wakes us; another process's is found by looking
-        let _ = timeout_at(until.min(Instant::now() + LOOK), commits.changed()).await;
-        tokio::time::sleep_until(pause).await;
     }
+}
+
+/// Who waits for orders in this process.
+pub(crate) struct Orders(Wakes);
+
+impl Default for Orders {
+    fn default() -> Self {
+        Self(Wakes::new(concerned))
+    }
+}
+
+/// The nodes whose disks these changes are about. A row that is gone does not tell.
+fn concerned(c: &mut AnyConnection, changes: &[Change]) -> Result<Concerned> {
+    let rows_of =
+        |path: &'static str| changes.iter().filter(move |change| change.model == path).map(|change| change.id);
+    let volumes: HashSet<Id<Volume>> = rows_of(Volume::PATH).map(Id::from_uuid).collect();
+    let attachments: HashSet<Id<Attachment>> = rows_of(Attachment::PATH).map(Id::from_uuid).collect();
+    let (volumes, attachments) = (Vec::from_iter(volumes), Vec::from_iter(attachments));
+    let (volume_rows, attachment_rows) = (
+        Volume::select(c, &volumes).map_err(database_error)?,
+        Attachment::select(c, &attachments).map_err(database_error)?,
+    );
+    if volume_rows.len() < volumes.len() || attachment_rows.len() < attachments.len() {
+        return Ok(Concerned::All);
+    }
+    let nodes = volume_rows.iter().map(|row| row.node_id).chain(attachment_rows.iter().map(|row| row.node_id));
+    Ok(Concerned::These(nodes.flatten().map(|node| node.uuid()).collect()))
 }
 
 /// What the node has yet to do something about.

@@ -17,6 +17,7 @@ mod request;
 pub(crate) mod tables;
 mod tx;
 mod usage;
+mod wakes;
 mod writer;
 
 pub use create::create;
@@ -24,6 +25,7 @@ pub use feed::Feed;
 pub use migrate::Migrations;
 pub use request::{RequestNote, requests_of};
 pub use tx::Tx;
+pub use wakes::{Concerned, Wakes};
 
 use crate::{
     cache::{Cache, Caches},

@@ -1,15 +1,18 @@
 //! What is known of a request before anything of it is believed, and what is told of it when it has been answered: one
 //! line in the log, and its counts. All that is logged in between stands in a span with its id.
 
-use crate::{http::caller::text, requests::Requests};
+use crate::{
+    http::{Failure, caller::text},
+    requests::Requests,
+};
 use actix_web::{
-    Error, HttpMessage, HttpRequest,
+    Error as ActixError, HttpMessage, HttpRequest, ResponseError,
     body::BoxBody,
     dev::{ServiceRequest, ServiceResponse},
     http::header::HeaderMap,
     middleware::Next,
 };
-use cirro_models::{Principal, Trace};
+use cirro_models::{Error, Principal, Trace};
 use std::{cell::OnceCell, rc::Rc, sync::Arc, time::Instant};
 use tracing::Instrument;
 
@@ -52,6 +55,10 @@ impl Asked {
     }
 }
 
+/// What a caller is told who comes while too many changes are under way.
+const TOO_MUCH: &str =
+    "too many changes are under way here: nothing was done; send it again after the time that Retry-After says";
+
 /// Where the line of each request stands in the log: `CIRRO_LOG=cirro::request=warn` leaves them out.
 const TARGET: &str = "cirro::request";
 
@@ -61,11 +68,16 @@ pub(super) async fn served(
     counts: Arc<Requests>,
     request: ServiceRequest,
     next: Next<BoxBody>,
-) -> Result<ServiceResponse<BoxBody>, Error> {
+) -> Result<ServiceResponse<BoxBody>, ActixError> {
     let (start, asked) = (Instant::now(), Asked::of(&request));
     let span = span(&asked, request.method().is_safe());
     let under_way = counts.begin(request.method(), request.path());
-    let answer = next.call(request).instrument(span).await;
+    let answer = if under_way.is_too_much() {
+        let refusal = Error::TooManyRequests { detail: TOO_MUCH.to_owned(), retry_after_s: 1 };
+        Ok(request.into_response(Failure::with_id(&asked.request_id, refusal).error_response()))
+    } else {
+        next.call(request).instrument(span).await
+    };
     let status = answer.as_ref().map_or_else(|error| error.as_response_error().status_code(), ServiceResponse::status);
     let took = start.elapsed();
     if tracing::enabled!(target: Trace::TARGET, tracing::Level::TRACE) && asked.trace.is_sampled() {
