@@ -85,6 +85,11 @@ pub fn did(command: &mut Command) -> Did {
     Did::of(command.output().unwrap())
 }
 
+/// What `cirro audit` did at a site where it has to find nothing.
+pub fn nothing_is_found(audit: &Did) {
+    assert_eq!(audit.code, 0, "the audit of the site found something, or could not be done: {audit:#?}");
+}
+
 /// Logs the first administrator of a site in, as the folder of `cirro site init` says.
 pub fn log_in(profile: &Path, url: &str, site: &Path) -> Did {
     let admin: Value = serde_json::from_slice(&fs::read(site.join("first-admin.json")).unwrap()).unwrap();

@@ -1,7 +1,10 @@
 //! A site of several processes, with the servers that it stands on, in a folder of its own.
 
 use crate::{
-    common::{Did, LIMIT, LOOPBACK, Typed, cirro, did, etcd::Etcd, free_port, log_in, signal, tell_logs, until},
+    common::{
+        Did, LIMIT, LOOPBACK, Typed, cirro, did, etcd::Etcd, free_port, log_in, nothing_is_found, signal, tell_logs,
+        until,
+    },
     load::Client,
     postgres::Postgres,
 };
@@ -202,6 +205,9 @@ impl Typed for Many {
 
 impl Drop for Many {
     fn drop(&mut self) {
+        if !std::thread::panicking() {
+            nothing_is_found(&self.cirro(&["audit"]));
+        }
         signal("TERM", self.up.id());
         let ended = self.up.wait();
         if std::thread::panicking() {
