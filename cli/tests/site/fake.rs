@@ -26,6 +26,8 @@ pub struct State {
     pub bytes: Vec<u8>,
     /// What a new launch plan would do.
     pub outlook: Value,
+    /// The names of what can't be deleted just now.
+    pub held: Vec<&'static str>,
     next: u64,
 }
 
@@ -201,6 +203,11 @@ fn answer(state: &mut State, request: &HttpRequest, body: &[u8]) -> HttpResponse
             merge(row, &json!({"status": "ready", "sha256": sha256, "virtual_bytes": 1 << 20}));
             HttpResponse::Ok().json(row.clone())
         }
+        ("GET", ["whynot", instance]) => {
+            let amounts = json!({"vcpus": 1, "memory_mib": 512, "disk_gib": 5});
+            HttpResponse::Ok().json(json!({"instance_id": instance, "node_id": query["node_id"], "policy": "spread",
+                "refusal": "does not report", "need": amounts, "free": amounts}))
+        }
         ("GET", ["capacity", flavor]) => {
             HttpResponse::Ok().json(json!({"flavor_id": flavor, "more": 7, "bound": "quota"}))
         }
@@ -246,8 +253,10 @@ fn answer(state: &mut State, request: &HttpRequest, body: &[u8]) -> HttpResponse
         },
         ("DELETE", [model, id]) => {
             let begins = state.script.get(*model).is_some_and(|states| !states.is_empty());
+            let held = state.held.clone();
             match state.row(model, id) {
                 None => problem(404, "not-found", ""),
+                Some(row) if held.iter().any(|name| row["name"] == *name) => problem(409, "conflict", "it is held"),
                 Some(row) if begins => {
                     row["status"] = "deleting".into();
                     HttpResponse::Accepted().json(row)
