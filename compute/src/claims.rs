@@ -119,8 +119,11 @@ pub(crate) fn nodes_of(c: &mut AnyConnection, instances: &[Id<Instance>]) -> Res
     Ok(rows.into_iter().map(|(instance, node)| (Id::from_uuid(instance.0), Id::from_uuid(node.0))).collect())
 }
 
+/// An instance, its node, and what it takes there.
+pub(crate) type Place = (Id<Instance>, Id<Node>, Need);
+
 /// The nodes of these instances, and what each takes there.
-pub(crate) fn places(c: &mut AnyConnection, instances: &[Id<Instance>]) -> Result<Vec<(Id<Instance>, Id<Node>, Need)>> {
+pub(crate) fn places(c: &mut AnyConnection, instances: &[Id<Instance>]) -> Result<Vec<Place>> {
     let mut places = Vec::new();
     for some in instances.chunks(MAX_VALUES) {
         let rows: Vec<(GuidValue, GuidValue, i64, i64, i64)> = claim::table

@@ -87,7 +87,7 @@ fn files(c: &mut AnyConnection) -> Result<Vec<Finding>> {
     )?;
     let (mut found, mut told) = (Vec::new(), HashMap::new());
     for (node, files) in records::files(c)? {
-        let files: HashSet<Uuid> = files.into_iter().map(|id| id.uuid()).collect();
+        let files: HashSet<Uuid> = files.into_iter().map(cirro_models::Id::uuid).collect();
         let left = files.iter().filter(|id| !volumes.contains(&(**id, node.uuid())));
         found.extend(left.map(|id| FILE_LEFT.found(*id, Some(node.uuid()), None)));
         told.insert(node.uuid(), files);

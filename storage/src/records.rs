@@ -110,8 +110,11 @@ pub(crate) fn has_files(c: &mut AnyConnection, node: Id<Node>, files: &[Id<Volum
     Ok(kept == Some(store_json(&files)))
 }
 
+/// A node, and the volumes whose files it has.
+pub(crate) type Files = (Id<Node>, Vec<Id<Volume>>);
+
 /// The volume files that each node has told of.
-pub(crate) fn files(c: &mut AnyConnection) -> Result<Vec<(Id<Node>, Vec<Id<Volume>>)>> {
+pub(crate) fn files(c: &mut AnyConnection) -> Result<Vec<Files>> {
     let rows: Vec<(GuidValue, JsonValue)> = node_files::table.load(c).map_err(database_error)?;
     let read = |(node, volumes): (GuidValue, JsonValue)| Ok((Id::from_uuid(node.0), load_json(volumes)?));
     rows.into_iter().map(read).collect::<Result<_, String>>().map_err(Error::internal)

@@ -149,6 +149,23 @@ fn new_plan(asked: &Value, outlook: &Value) -> Value {
         "held_until": if status == "held" { json!("2026-01-01T00:10:00Z") } else { Value::Null }})
 }
 
+/// What something new is that was just asked for.
+fn begun(model: &str, asked: &Value, outlook: &Value) -> Value {
+    match model {
+        "instance" => {
+            json!({"status": "pending", "generation": 1, "observed_generation": 0, "power": "running",
+            "vcpus": 1, "memory_mib": 512, "disk_gib": 1})
+        }
+        "machineimage" => json!({"status": "awaiting", "public": false}),
+        "consolelog" => json!({"status": "requested"}),
+        "apikey" => json!({"user_id": PROJECT, "secret": "once-and-never-again"}),
+        "jointoken" => json!({"secret": "s3cret-s3cret"}),
+        "volume" => json!({"status": "creating"}),
+        "launchplan" => new_plan(asked, outlook),
+        _ => json!({}),
+    }
+}
+
 fn merge(whole: &mut Value, part: &Value) {
     for (key, value) in part.as_object().into_iter().flatten() {
         whole[key] = value.clone();
@@ -214,20 +231,7 @@ fn answer(state: &mut State, request: &HttpRequest, body: &[u8]) -> HttpResponse
         ("GET", [_, _, "bytes"]) => HttpResponse::Ok().body(state.bytes.clone()),
         ("GET", [model]) => list(state, model, &query),
         ("POST", [model]) => {
-            let begun = match *model {
-                "instance" => {
-                    json!({"status": "pending", "generation": 1, "observed_generation": 0, "power": "running",
-                    "vcpus": 1, "memory_mib": 512, "disk_gib": 1})
-                }
-                "machineimage" => json!({"status": "awaiting", "public": false}),
-                "consolelog" => json!({"status": "requested"}),
-                "apikey" => json!({"user_id": PROJECT, "secret": "once-and-never-again"}),
-                "jointoken" => json!({"secret": "s3cret-s3cret"}),
-                "volume" => json!({"status": "creating"}),
-                "launchplan" => new_plan(&parsed, &state.outlook),
-                _ => json!({}),
-            };
-            let mut row = begun;
+            let mut row = begun(model, &parsed, &state.outlook);
             merge(&mut row, &parsed);
             let id = state.add(model, &row);
             HttpResponse::Created().json(state.row(model, &id).cloned())

@@ -59,7 +59,7 @@ async fn look(ctx: &Context, instance: Id<Instance>, node: Id<Node>) -> Result<W
     ctx.write(move |tx| {
         let (instance, node): (Instance, Node) = (tx.get(instance)?, tx.get(node)?);
         let scene = Scene::of(tx, &instance)?;
-        let stands = |node: Option<usize>| scene.stands(node?);
+        let stands = |node: Option<usize>| node.map(|node| scene.stands(node));
         let asked = scene.nodes.iter().position(|candidate| candidate.id == node.id);
         let own = scene.nodes.iter().position(|candidate| Some(candidate.id) == scene.placed_on);
         let standing = stands(asked);
@@ -137,9 +137,9 @@ impl Scene {
         let rules = schedule::rules(&plan.groups, plan.relationships.as_deref().unwrap_or_default());
         Ok(Self { groups, group, rules, policy: plan.policy, others, ..alone(nodes) })
     }
-    fn stands(&self, node: usize) -> Option<Result<i64, schedule::Refusal>> {
+    fn stands(&self, node: usize) -> Result<i64, schedule::Refusal> {
         let request = Request { groups: &self.groups, rules: &self.rules, policy: &self.policy, seed: 0 };
-        Some(schedule::judge(&request, &self.nodes, &self.others, self.group, node))
+        schedule::judge(&request, &self.nodes, &self.others, self.group, node)
     }
 }
 

@@ -2,8 +2,7 @@
 
 use crate::{
     common::{
-        Did, LIMIT, LOOPBACK, Typed, cirro, did, etcd::Etcd, free_port, log_in, nothing_is_found, signal, tell_logs,
-        until,
+        Did, LIMIT, LOOPBACK, Typed, cirro, did, etcd::Etcd, free_port, log_in, only_is_found, signal, tell_logs, until,
     },
     load::Client,
     postgres::Postgres,
@@ -33,6 +32,8 @@ pub struct Many {
     /// Where nodes call.
     pub nodes: String,
     pub folder: TempDir,
+    /// The codes of what the audit finds at the end.
+    pub found: Vec<&'static str>,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -104,7 +105,7 @@ impl Many {
             fs::read_to_string(&out).unwrap().contains("the site answers at").then_some(())
         });
         let [url, nodes] = [listen, nodes].map(|address| format!("https://{address}"));
-        Self { up, etcd, postgres, url, nodes, folder, _turn: turn }
+        Self { up, etcd, postgres, url, nodes, folder, found: Vec::new(), _turn: turn }
     }
     /// `cirro` with these words and variables, until it ends.
     pub fn cirro_with(&self, words: &[&str], env: &[(&str, &str)]) -> Did {
@@ -206,7 +207,7 @@ impl Typed for Many {
 impl Drop for Many {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            nothing_is_found(&self.cirro(&["audit"]));
+            only_is_found(&self.cirro(&["audit", "-o", "json"]), &self.found);
         }
         signal("TERM", self.up.id());
         let ended = self.up.wait();

@@ -2,7 +2,7 @@
 
 pub use crate::process::{Did, LIMIT, Up, signal, until};
 use crate::{
-    common::{cirro, did, nothing_is_found},
+    common::{cirro, did, only_is_found},
     loud::nothing_is_loud,
 };
 use cirro_client::{Http, Login, Session};
@@ -91,7 +91,7 @@ impl Site {
     }
     /// Told to end; ends well. What it has logged.
     pub fn stop(&mut self) -> String {
-        nothing_is_found(&self.cirro(&["audit"]));
+        only_is_found(&self.cirro(&["audit", "-o", "json"]), &[]);
         let mut up = self.up.take().unwrap();
         let status = up.terminate();
         let log = fs::read_to_string(&up.log).unwrap();
@@ -142,7 +142,7 @@ impl Drop for Site {
     fn drop(&mut self) {
         let runs = self.up.as_mut().is_some_and(|up| !up.has_ended());
         if runs && !std::thread::panicking() {
-            nothing_is_found(&self.cirro(&["audit"]));
+            only_is_found(&self.cirro(&["audit", "-o", "json"]), &[]);
         }
         self.up = None;
         if !std::thread::panicking() {
