@@ -1,14 +1,15 @@
 //! The command line: what may be typed, what it means, and the help for somebody who is new here.
 
 use crate::{
+    audit::AuditArgs,
     capacity::CapacityArgs,
     events::EventsArgs,
     failure::Failure,
     launch::LaunchArgs,
     login::{self, LoginArgs, LogoutArgs},
     nouns::{
-        attachment, audit, flavor, grant, group, image, instance, key, node, plan, pool, project, ssh_key, unclaimed,
-        user, volume,
+        attachment, flavor, grant, group, image, instance, key, node, plan, pool, project, ssh_key, unclaimed, user,
+        volume,
     },
     out::{self, Format},
     serve::ServeArgs,
@@ -17,6 +18,7 @@ use crate::{
     undo::UndoArgs,
     up::UpArgs,
     why::WhyArgs,
+    why_not::WhyNotArgs,
 };
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
@@ -49,7 +51,7 @@ Exit codes:
   4  not logged in
   5  not reachable, or not done in time: try again
   6  conflict, quota or capacity
-  7  some of many did not go well: of a launch, not all run";
+  7  some of many did not go well: of a launch, not all run; of an audit, something was found";
 
 /// What the help of `launch` ends with.
 const LAUNCH_HELP: &str = "\
@@ -251,6 +253,10 @@ pub(crate) enum Command {
     /// Tell why an instance is on its node
     #[command(after_help = "Examples:\n  cirro why web-0001\n  cirro why web-0001 -o json | jq .placement.refused")]
     Why(WhyArgs),
+    /// Tell why an instance is not on a node, or could not be there; for operators
+    #[command(after_help = "Example:\n  cirro why-not web-0001 node-0005\n\n\
+        It is judged by the scheduler's own rules, as if the instance had no place yet.")]
+    WhyNot(WhyNotArgs),
     /// Tell how many more instances fit, as the scheduler sees it
     #[command(after_help = "Example:\n  cirro capacity --flavor small\n\nThe project's quota counts, too.")]
     Capacity(CapacityArgs),
@@ -261,13 +267,14 @@ pub(crate) enum Command {
         They appear when the site's databases were put back to an earlier state. Their nodes leave them alone."
     )]
     Unclaimed(unclaimed::Verb),
-    /// Audit: what was done, by whom, and what was refused
+    /// Audit: what has no owner, and which books do not agree; `list` tells what was done, by whom
     #[command(
-        subcommand,
-        after_help = "Examples:\n  cirro audit list --service compute --since 1d\n  \
-        cirro audit list --service identity --user alice --all -o json"
+        after_help = "Examples:\n  cirro audit\n  cirro audit --service compute -o json | jq -r '.items[].code'\n  \
+        cirro audit list --service compute --since 1d\n  cirro audit list --service identity --user alice --all -o json\n\n\
+        Exit codes of the audit:\n  0  nothing was found\n  7  something was found: a line each, with its code and what to do\n  \
+        others as of every command (`cirro --help`)"
     )]
-    Audit(audit::Verb),
+    Audit(AuditArgs),
     /// Events: what changes, a line each; JSON lines in a pipe
     #[command(after_help = "Examples:\n  cirro events --follow\n  \
         cirro events --service compute --model instance --follow -o json | jq -r .id\n  \
@@ -332,9 +339,10 @@ impl Command {
             Self::Plan(verb) => verb.run(&site()?).await,
             Self::Undo(args) => args.run(&site()?).await,
             Self::Why(args) => args.run(&site()?).await,
+            Self::WhyNot(args) => args.run(&site()?).await,
             Self::Capacity(args) => args.run(&site()?).await,
             Self::Unclaimed(verb) => verb.run(&site()?).await,
-            Self::Audit(verb) => verb.run(&site()?).await,
+            Self::Audit(args) => args.run(&site()?).await,
             Self::Events(args) => args.run(&site()?).await,
             Self::Completion { shell } => completion(shell),
             Self::Version => out::text(concat!("cirro ", env!("CARGO_PKG_VERSION"))),

@@ -4,6 +4,7 @@
 //! [`nouns`] says what its arguments mean. The verbs themselves are written once for every model, in [`verbs`].
 
 mod args;
+mod audit;
 mod bytes;
 mod capacity;
 mod escape;
@@ -28,6 +29,7 @@ mod up;
 mod verbs;
 mod wait;
 mod why;
+mod why_not;
 
 use args::{Cli, Command, Global};
 use cirro_deploy::spans::Spans;

@@ -7,11 +7,11 @@ use crate::{
     nouns::Noun,
     out, resolve,
     site::Site,
-    verbs::{Key, show, update},
+    verbs::{Key, all, show, update},
     wait::{self, Ended, Patience, Progress, Wait},
 };
 use cirro_models::{
-    Id, Model, Page, Verbs,
+    Id, Verbs,
     compute::{
         Instance, LaunchPlan,
         instance::InstanceFilter,
@@ -133,18 +133,4 @@ fn sorted(instances: &[Instance], used: &BTreeSet<uuid::Uuid>) -> Preview {
         }
     }
     preview
-}
-
-/// Every page of a list.
-async fn all<M: Model>(site: &Site, filter: &M::Filter) -> Result<Vec<M>, Failure> {
-    let (mut page, mut rows) = (Page::first(Page::MAX), Vec::new());
-    loop {
-        let asked = &page;
-        let said = site.call(None, |ctx| async move { M::list(&ctx, filter, asked).await }).await?;
-        rows.extend(said.value.items);
-        match said.value.next {
-            Some(next) => page.after = Some(next),
-            None => return Ok(rows),
-        }
-    }
 }

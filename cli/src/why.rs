@@ -49,7 +49,8 @@ fn sentences(instance: &Instance, node: Option<&str>) -> Vec<String> {
     lines
 }
 
-fn reasons(placement: &Placement) -> Vec<String> {
+/// What was recorded when an instance got its place.
+pub(crate) fn reasons(placement: &Placement) -> Vec<String> {
     let considered = placement.considered.get();
     let refused: i64 = placement.refused.values().sum();
     let mut lines =
@@ -66,7 +67,8 @@ fn reasons(placement: &Placement) -> Vec<String> {
     lines
 }
 
-fn policy(policy: &PlacementPolicy) -> &'static str {
+/// What a policy takes.
+pub(crate) fn policy(policy: &PlacementPolicy) -> &'static str {
     match policy {
         PlacementPolicy::Spread => "the node that keeps most of its scarcest resource free scores best",
         PlacementPolicy::BestFit => "the node that becomes fullest scores best",
@@ -75,7 +77,7 @@ fn policy(policy: &PlacementPolicy) -> &'static str {
 }
 
 /// Thousandths, less 1000 for each preference that is not met (see [`Placement::score`]).
-fn score(score: i64) -> String {
+pub(crate) fn score(score: i64) -> String {
     let unmet = (-score).max(0).div_euclid(1000) + i64::from(score < 0 && score % 1000 != 0);
     let own = percent(score + unmet * 1000);
     match unmet {

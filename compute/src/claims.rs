@@ -119,6 +119,25 @@ pub(crate) fn nodes_of(c: &mut AnyConnection, instances: &[Id<Instance>]) -> Res
     Ok(rows.into_iter().map(|(instance, node)| (Id::from_uuid(instance.0), Id::from_uuid(node.0))).collect())
 }
 
+/// An instance, its node, and what it takes there.
+pub(crate) type Place = (Id<Instance>, Id<Node>, Need);
+
+/// The nodes of these instances, and what each takes there.
+pub(crate) fn places(c: &mut AnyConnection, instances: &[Id<Instance>]) -> Result<Vec<Place>> {
+    let mut places = Vec::new();
+    for some in instances.chunks(MAX_VALUES) {
+        let rows: Vec<(GuidValue, GuidValue, i64, i64, i64)> = claim::table
+            .filter(claim::instance_id.eq_any(some.iter().map(Column::store)))
+            .select((claim::instance_id, claim::node_id, claim::vcpus, claim::memory_mib, claim::disk_gib))
+            .load(c)
+            .map_err(failed)?;
+        places.extend(rows.into_iter().map(|(instance, node, vcpus, memory, disk)| {
+            (Id::from_uuid(instance.0), Id::from_uuid(node.0), need(vcpus, memory, disk))
+        }));
+    }
+    Ok(places)
+}
+
 /// How many claims there are on a node.
 pub(crate) fn count_on(c: &mut AnyConnection, node: Id<Node>) -> Result<i64> {
     claim::table.filter(claim::node_id.eq(node.store())).count().get_result(c).map_err(failed)

@@ -1,9 +1,11 @@
 //! The compute service: machines that run guests, and the guests.
 
+pub mod audit;
 mod census;
 mod claims;
 mod controllers;
 pub mod defaults;
+mod holdings;
 mod launch;
 mod presence;
 mod records;
@@ -37,6 +39,8 @@ pub fn service(database: Database) -> Owner {
         .answers(routes::assignment::routes, routes::assignment::describe)
         .answers(routes::report::routes, routes::report::describe)
         .answers(routes::capacity::routes, routes::capacity::describe)
+        .answers(routes::why_not::routes, routes::why_not::describe)
+        .audits(|ctx| Box::pin(audit::walk(ctx)))
         .counts(|database| Box::pin(census::count(database)))
         .works::<launch::UndoPlan>()
         .shares(Arc::new(presence::Presence::default()))

@@ -170,6 +170,7 @@ mod tests {
             unclaimed: vec![],
             actions: vec![],
             console_logs: vec![],
+            holdings: None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The identity service: who may do what.
 
 mod attempts;
+pub mod audit;
 pub mod authority;
 pub mod bootstrap;
 mod claimed;
@@ -50,6 +51,7 @@ pub async fn service(database: Database, verifier: Arc<Verifier>, authority: Opt
         .answers(routes::token::routes, routes::token::describe)
         .answers(routes::me::routes, routes::me::describe)
         .answers(routes::enrolment::routes, routes::enrolment::describe)
+        .audits(|ctx| Box::pin(audit::walk(ctx)))
         .exchanges(Arc::new(exchange))
         .shares(signer)
         .shares(attempts);

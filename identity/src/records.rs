@@ -78,6 +78,11 @@ pub(crate) fn forget_secrets_of(c: &mut AnyConnection, prefix: &str) -> Result<(
         .map_err(failed)
 }
 
+/// Whose secrets are kept, as their texts name them: `key:ID`, `refresh:USER:…`, `join:ID`.
+pub(crate) fn secret_owners(c: &mut AnyConnection) -> Result<Vec<String>> {
+    secret_hash::table.select(secret_hash::owner).load(c).map_err(failed)
+}
+
 /// The private half of a key that signs tokens, in base64.
 pub(crate) fn signing_key(c: &mut AnyConnection, kid: &str) -> Result<Option<String>> {
     signing_key::table.find(kid).select(signing_key::secret).first(c).optional().map_err(failed)

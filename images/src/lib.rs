@@ -4,9 +4,11 @@
 //! * `controllers`: what differs from the defaults for the rows.
 //! * `transfer`: where rows and bytes meet: an upload's lease, its reservation of quota, who may read.
 //! * `routes`: `PUT` and `GET …/machineimage/{id}/bytes`.
+//! * [`audit`]: what of all this has no owner.
 //! * [`defaults`]: an image for a site where people try things out.
 //! * [`tasks`]: what is deferred, and what is put in order at start and from then on.
 
+pub mod audit;
 pub mod bytes;
 mod controllers;
 pub mod defaults;
@@ -30,6 +32,7 @@ pub fn service(database: Database, bytes: ByteStore, limits: &UploadLimits) -> O
     Owner::new(Service::Images, database)
         .owns::<MachineImage>(MachineImages)
         .works::<RemoveImage>()
+        .audits(|ctx| Box::pin(audit::walk(ctx)))
         .answers(routes::routes, routes::describe)
         .shares(Arc::new(Transfers::new(bytes, limits)))
 }

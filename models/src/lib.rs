@@ -20,6 +20,7 @@ pub mod context;
 pub mod error;
 pub mod events;
 pub mod feed;
+pub mod finding;
 pub mod id;
 pub mod identity;
 pub mod images;

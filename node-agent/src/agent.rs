@@ -283,12 +283,14 @@ impl Wheel {
             unclaimed: Vec::new(),
             actions: Vec::new(),
             console_logs: self.consoles.waiting(),
+            holdings: None,
         };
         if let Some((orders, observed)) = orders.zip(observed) {
             whole.instances = seen::instances(orders, observed, &self.memory);
             whole.gone = seen::gone(orders, observed);
             whole.unclaimed = seen::unclaimed(orders, observed);
             whole.actions = seen::actions(orders, observed);
+            whole.holdings = seen::holdings(observed);
             let ended = whole.actions.iter().filter(|done| self.to_compute.is_news(done)).map(|done| done.id);
             let of = ended.filter_map(|id| orders.actions.iter().find(|action| action.id == id));
             self.to_compute.repeat(&of.map(|action| action.instance_id).collect());
@@ -317,6 +319,7 @@ impl Wheel {
             volumes_gone: seen::volumes_gone(&desired.storage, observed),
             attachments: seen::attachments(&desired.storage, observed, &self.memory),
             detached: seen::detached(desired, observed, &self.memory),
+            files: seen::volume_files(observed),
         };
         let Some(report) = self.to_storage.due(self.memory.now, whole) else { return };
         let control_plane = self.agent.control_plane.clone();

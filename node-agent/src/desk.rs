@@ -12,7 +12,7 @@ use cirro_models::{
         },
         instance::Power,
         instance_action::ActionKind,
-        report::{ActionDone, ConsoleRead, InstanceSeen, NodeReport, NodeSeen, UnclaimedSeen},
+        report::{ActionDone, ConsoleRead, Holdings, InstanceSeen, NodeReport, NodeSeen, UnclaimedSeen},
     },
     storage::{
         Attachment, Volume,
@@ -53,6 +53,8 @@ pub struct Papers {
     pub node: Option<NodeSeen>,
     /// The instances, as they were heard last.
     pub seen: BTreeMap<Id<Instance>, InstanceSeen>,
+    /// What the node has said last that it holds.
+    pub holdings: Option<Holdings>,
     /// The last list of unclaimed guests.
     pub unclaimed: Vec<UnclaimedSeen>,
     /// Actions that have ended.
@@ -207,7 +209,10 @@ impl ControlPlane for Desk {
         papers.last = Some((report.boot_id, report.sequence));
         papers.node = Some(report.node.clone());
         papers.unclaimed.clone_from(&report.unclaimed);
-        let mut news = papers.hear(report);
+        let mut news = papers.hear(report) || report.holdings.is_some();
+        if report.holdings.is_some() {
+            papers.holdings.clone_from(&report.holdings);
+        }
         for seen in &report.instances {
             let known = papers.seen.insert(seen.id, seen.clone());
             news |= known.as_ref() != Some(seen);

@@ -5,7 +5,7 @@ use cirro_models::{
     Id,
     compute::{
         Instance,
-        report::{ActionDone, InstanceSeen, NodeReport, UnclaimedSeen},
+        report::{ActionDone, Holdings, InstanceSeen, NodeReport, UnclaimedSeen},
     },
     storage::assignment::StorageReport,
 };
@@ -67,23 +67,35 @@ pub struct NodeReporter {
     acknowledged: BTreeMap<Id<Instance>, InstanceSeen>,
     said_all: Duration,
     rest: Option<NodeReport>,
+    holdings: Option<Holdings>,
 }
 
 impl NodeReporter {
     /// A reporter of a new boot.
     pub fn new(boot_id: Uuid, heartbeat: Duration) -> Self {
         let channel = Channel::new(boot_id, heartbeat);
-        Self { channel, epoch: None, acknowledged: BTreeMap::new(), said_all: Duration::ZERO, rest: None }
+        Self {
+            channel,
+            epoch: None,
+            acknowledged: BTreeMap::new(),
+            said_all: Duration::ZERO,
+            rest: None,
+            holdings: None,
+        }
     }
 
     /// What is to be sent now, if anything. `whole` says everything; its boot id and sequence are filled in here.
     pub fn due(&mut self, now: Duration, epoch: Option<&str>, whole: NodeReport) -> Option<NodeReport> {
+        if self.epoch.as_deref() != epoch {
+            self.holdings = None;
+        }
         if self.epoch.as_deref() != epoch || now >= self.said_all + SAY_ALL {
             self.epoch = epoch.map(str::to_owned);
             self.acknowledged.clear();
             self.said_all = now;
         }
         let mut report = whole;
+        let holdings = report.holdings.take();
         self.acknowledged.retain(|id, _| report.instances.iter().any(|seen| seen.id == *id));
         report.instances.retain(|seen| self.acknowledged.get(&seen.id) != Some(seen));
         report.instances.truncate(MAX_INSTANCES);
@@ -98,6 +110,10 @@ impl NodeReporter {
         if !self.channel.may_send(now, news) {
             return None;
         }
+        if !news && holdings != self.holdings {
+            // only with a heartbeat, when nothing else is going on: it is long, and nobody waits for it
+            report.holdings = holdings;
+        }
         report.boot_id = self.channel.boot_id;
         report.sequence = self.channel.send();
         Some(report)
@@ -108,11 +124,15 @@ impl NodeReporter {
         self.channel.sent(now, acknowledged);
         if acknowledged {
             self.acknowledged.extend(report.instances.iter().map(|seen| (seen.id, seen.clone())));
+            if report.holdings.is_some() {
+                self.holdings.clone_from(&report.holdings);
+            }
             self.rest = Some(NodeReport {
                 boot_id: Uuid::nil(),
                 sequence: 0,
                 instances: Vec::new(),
                 console_logs: Vec::new(),
+                holdings: None,
                 ..report
             });
         }

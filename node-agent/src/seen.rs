@@ -10,17 +10,20 @@ use crate::{
     power::STOP_PATIENCE,
 };
 use cirro_models::{
+    Id,
     compute::{
         assignment::{AssignedAction, InstanceSpec},
         instance::{InstanceStatus, Power},
-        report::{ActionDone, GoneInstance, InstanceSeen, UnclaimedSeen},
+        report::{ActionDone, GoneInstance, Holdings, InstanceSeen, UnclaimedSeen},
     },
     storage::{
-        assignment::{AttachmentSeen, AttachmentSpec, StorageAssignment, VolumeSeen},
+        Volume,
+        assignment::{AttachmentSeen, AttachmentSpec, StorageAssignment, StorageReport, VolumeSeen},
         attachment::AttachmentStatus,
         volume::VolumeStatus,
     },
 };
+use std::collections::BTreeSet;
 
 /// From this many failed attempts on, something counts as failed; attempts go on all the same.
 const GIVES_UP_HOPE: u32 = 3;
@@ -137,6 +140,20 @@ pub fn unclaimed(orders: &Instances, observed: &Observed) -> Vec<UnclaimedSeen> 
             running: guest.state.is_on(),
         })
         .collect()
+}
+
+/// All that is here, unless it is too much to be told.
+pub fn holdings(observed: &Observed) -> Option<Holdings> {
+    // in one order, so that the same is told the same
+    let guests: BTreeSet<_> = observed.guests.iter().map(Guest::id).collect();
+    let files: Vec<_> = observed.files.difference(&guests).copied().collect();
+    let few = guests.len() <= Holdings::MOST && files.len() <= Holdings::MOST;
+    few.then(|| Holdings { guests: guests.into_iter().collect(), files })
+}
+
+/// Every volume whose file is here, unless there are too many to be told.
+pub fn volume_files(observed: &Observed) -> Option<Vec<Id<Volume>>> {
+    (observed.volumes.len() <= StorageReport::MOST_FILES).then(|| observed.volumes.iter().copied().collect())
 }
 
 /// Actions that have ended, done or not.

@@ -11,6 +11,7 @@ use cirro_models::{
         Instance,
         instance::{InstanceStatus, Power},
         instance_action::ActionKind,
+        report::Holdings,
     },
     storage::{
         assignment::{AttachmentSpec, VolumeSpec},
@@ -50,6 +51,28 @@ async fn is(desk: &Desk, id: Id<Instance>, status: InstanceStatus) {
     let what = format!("{id} is {status}");
     let seen = desk.wait(&what, SOON, |papers| papers.seen.get(&id).filter(|seen| seen.status == status).map(|_| ()));
     seen.await.unwrap();
+}
+
+/// The node has told that it holds these guests, and files of no others.
+async fn holds(desk: &Desk, guests: &[Id<Instance>]) {
+    let told = Some(Holdings { guests: guests.to_vec(), files: Vec::new() });
+    desk.wait(&format!("it holds {guests:?}"), SOON, |papers| (papers.holdings == told).then_some(())).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_node_holds_is_told_when_it_has_changed() {
+    let (desk, machine) = (Arc::new(Desk::new(None)), Arc::new(Simulated::new(Knobs::default())));
+    let _agent = start(&desk, machine.clone());
+    holds(&desk, &[]).await;
+    let (one, two) = (id(7), id(8));
+    desk.order(spec(two, 1, Power::Running));
+    desk.order(spec(one, 1, Power::Stopped));
+    holds(&desk, &[one, two]).await;
+    desk.bury(one);
+    holds(&desk, &[two]).await;
+    // a control plane that was put back to an earlier state is told again
+    desk.with(|papers| (papers.epoch, papers.holdings) = ("2".to_owned(), None));
+    holds(&desk, &[two]).await;
 }
 
 #[tokio::test]

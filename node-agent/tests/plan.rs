@@ -70,6 +70,18 @@ fn machine(guests: Vec<Guest>) -> Observed {
     Observed { guests, files, ..Observed::default() }
 }
 
+#[test]
+fn disks_without_a_guest_and_files_of_no_volume_are_told() {
+    let mut observed = machine(vec![guest(2, 1, Order::Running, GuestState::Running)]);
+    observed.files.insert(id(1));
+    observed.volumes.insert(id(3));
+    let held = seen::holdings(&observed).unwrap();
+    assert_eq!((held.guests, held.files), (vec![id(2)], vec![id(1)]));
+    assert_eq!(seen::volume_files(&observed), Some(vec![id(3)]));
+    observed.files.extend((10..10_000).map(id));
+    assert_eq!(seen::holdings(&observed), None, "too much to be told");
+}
+
 /// What is planned for one guest with one wish, in a word.
 fn word(spec: &InstanceSpec, guest: Guest) -> &'static str {
     let desired = desired(orders(vec![spec.clone()], Vec::new(), Vec::new()), storage(vec![], vec![], vec![]));

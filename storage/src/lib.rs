@@ -6,6 +6,7 @@
 //! * `routes`: what a node should have, and what it says it has.
 //! * [`tasks`]: taking disks away from instances that are gone.
 
+pub mod audit;
 mod controllers;
 pub mod defaults;
 mod placement;
@@ -34,6 +35,7 @@ pub fn service(database: Database) -> Owner {
         .owns::<Attachment>(Attachments)
         .answers(routes::assignment::routes, routes::assignment::describe)
         .answers(routes::report::routes, routes::report::describe)
+        .audits(|ctx| Box::pin(audit::walk(ctx)))
         .shares(Arc::new(routes::report::LastReports::default()))
         .shares(Arc::new(routes::assignment::Orders::default()))
 }

@@ -4,7 +4,7 @@ use cirro_models::{
     Error, GiB, Id, Result,
     compute::Node,
     identity::Project,
-    sql::{AnyConnection, Both, Column, GuidValue, types::Guid},
+    sql::{AnyConnection, Both, Column, GuidValue, JsonValue, load_json, store_json, types::Guid},
     storage::{StoragePool, Volume},
 };
 use cirro_server::{Tx, db::database_error};
@@ -16,6 +16,12 @@ diesel::table! {
     use cirro_models::sql::types::{BigInt, Guid};
     #[allow(unreachable_pub)]
     node_report (node_id) { node_id -> Guid, boot_id -> Guid, sequence -> BigInt, }
+}
+
+diesel::table! {
+    use cirro_models::sql::types::{Guid, Json};
+    #[allow(unreachable_pub)]
+    node_files (node_id) { node_id -> Guid, volumes -> Json, }
 }
 
 /// How many volumes a project has.
@@ -87,4 +93,29 @@ pub(crate) fn note_report(tx: &mut Tx<'_>, node: Id<Node>, boot: Uuid, sequence:
         .set((node_report::boot_id.eq(GuidValue(boot)), node_report::sequence.eq(sequence)))
         .execute(tx.connection());
     Ok(updated.map_err(database_error)? == 1)
+}
+
+/// Keeps which volume files a node has, in the place of what it has told before.
+pub(crate) fn keep_files(c: &mut AnyConnection, node: Id<Node>, files: &[Id<Volume>]) -> Result<()> {
+    let volumes = node_files::volumes.eq(store_json(&files));
+    let insert = diesel::insert_into(node_files::table).values((node_files::node_id.eq(node.store()), volumes.clone()));
+    let upsert = insert.on_conflict(node_files::node_id).do_update().set(volumes);
+    Both(upsert).execute(c).map(drop).map_err(database_error)
+}
+
+/// Whether this is what the node has told before.
+pub(crate) fn has_files(c: &mut AnyConnection, node: Id<Node>, files: &[Id<Volume>]) -> Result<bool> {
+    let kept = node_files::table.find(node.store()).select(node_files::volumes);
+    let kept: Option<JsonValue> = kept.first(c).optional().map_err(database_error)?;
+    Ok(kept == Some(store_json(&files)))
+}
+
+/// A node, and the volumes whose files it has.
+pub(crate) type Files = (Id<Node>, Vec<Id<Volume>>);
+
+/// The volume files that each node has told of.
+pub(crate) fn files(c: &mut AnyConnection) -> Result<Vec<Files>> {
+    let rows: Vec<(GuidValue, JsonValue)> = node_files::table.load(c).map_err(database_error)?;
+    let read = |(node, volumes): (GuidValue, JsonValue)| Ok((Id::from_uuid(node.0), load_json(volumes)?));
+    rows.into_iter().map(read).collect::<Result<_, String>>().map_err(Error::internal)
 }

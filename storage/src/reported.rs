@@ -150,6 +150,7 @@ mod tests {
             volumes_gone: vec![],
             attachments: vec![],
             detached: vec![],
+            files: None,
         }
     }
 

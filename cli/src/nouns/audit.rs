@@ -1,4 +1,4 @@
-//! `cirro audit`.
+//! `cirro audit list`: what was done, by whom.
 
 use crate::{failure::Failure, out, quantity, resolve, site::Site, table};
 use cirro_models::{

@@ -3,11 +3,11 @@
 use crate::{
     failure::Failure,
     input,
-    nouns::{Noun, console::ConsoleArgs, unclaimed::Adopt},
+    nouns::{Noun, console::ConsoleArgs, instance_delete::DeleteInstances, unclaimed::Adopt},
     out, resolve,
     site::Site,
     table::Column,
-    verbs::{Create, Delete, Key, LabelChanges, Labelled, Labels, List, Request, Show, Update, create, show, update},
+    verbs::{Create, Key, LabelChanges, Labelled, Labels, List, Request, Show, Update, create, show, update},
     wait::{self, Ended, Patience, Progress, Wait},
 };
 use cirro_models::{
@@ -80,6 +80,24 @@ impl Noun for InstanceAction {
     }
 }
 
+/// What the help of `delete` ends with.
+const DELETE_HELP: &str = "\
+Examples:
+  cirro instance delete web1 web2 --wait
+  cirro instance delete --label batch=one --expect 250 --wait
+  cirro instance delete --plan workers --max-failures 10
+
+Of many, the number has to be confirmed, by --expect or on the terminal. What could not be deleted is told and left; the same
+command again goes on with it, with the number that is left.
+
+Exit codes, of many:
+  0  all are deleted or being deleted (with --wait: gone)
+  2  nobody has confirmed the number, which is told; nothing is deleted
+  5  not gone within --timeout: it goes on
+  6  the number is another one; nothing is deleted
+  7  some could not be deleted
+  others as of every command (`cirro --help`)";
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// List instances: virtual machines
@@ -90,8 +108,9 @@ pub(crate) enum Verb {
     Create(Create<New, Wait>),
     /// Change an instance's name or labels
     Update(Update<Change>),
-    /// Delete instances with their root disks; attached volumes stay
-    Delete(Delete<Wait>),
+    /// Delete instances with their root disks, by name, or many by label or launch plan; attached volumes stay
+    #[command(after_help = DELETE_HELP)]
+    Delete(DeleteInstances),
     /// Start a stopped instance
     Start(Start),
     /// Shut an instance down; it keeps its disks
@@ -235,7 +254,7 @@ impl Verb {
             Self::Show(args) => args.run::<Instance>(site).await,
             Self::Create(args) => args.run::<Instance>(site).await,
             Self::Update(args) => args.run::<Instance>(site).await,
-            Self::Delete(args) => args.run::<Instance>(site).await,
+            Self::Delete(args) => args.run(site).await,
             Self::Start(Start { which, wait, key }) => {
                 let patch = InstancePatch { power: Some(Power::Running), ..InstancePatch::default() };
                 power(site, &which, patch, &wait, &key).await

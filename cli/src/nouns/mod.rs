@@ -8,6 +8,7 @@ pub(crate) mod grant;
 pub(crate) mod group;
 pub(crate) mod image;
 pub(crate) mod instance;
+mod instance_delete;
 pub(crate) mod join_token;
 pub(crate) mod key;
 pub(crate) mod node;

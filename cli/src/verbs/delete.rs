@@ -25,6 +25,10 @@ pub(crate) struct Delete<W: Args = AtOnce> {
 }
 
 impl<W: Patience> Delete<W> {
+    /// Of these.
+    pub(crate) fn of(which: Vec<String>, wait: W, key: Key) -> Self {
+        Self { which, wait, key }
+    }
     pub(crate) async fn run<M: Noun>(self, site: &Site) -> Result<(), Failure> {
         // all names first: a mistyped one must not leave the others half deleted
         let mut ids = Vec::new();

@@ -9,7 +9,7 @@ use crate::{
     table,
     verbs::Request,
 };
-use cirro_models::{Listing, Page, Verbs};
+use cirro_models::{Listing, Model, Page, Verbs};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -65,5 +65,19 @@ impl<F: Args> List<F> {
             out::note("There are more: see all with --all, or narrow the list with its filters.");
         }
         Ok(())
+    }
+}
+
+/// Every page of a list.
+pub(crate) async fn all<M: Model>(site: &Site, filter: &M::Filter) -> Result<Vec<M>, Failure> {
+    let (mut page, mut rows) = (Page::first(Page::MAX), Vec::new());
+    loop {
+        let asked = &page;
+        let said = site.call(None, |ctx| async move { M::list(&ctx, filter, asked).await }).await?;
+        rows.extend(said.value.items);
+        match said.value.next {
+            Some(next) => page.after = Some(next),
+            None => return Ok(rows),
+        }
     }
 }

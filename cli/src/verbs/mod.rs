@@ -9,7 +9,7 @@ mod show;
 pub(crate) use change::{Update, update};
 pub(crate) use create::{Create, create};
 pub(crate) use delete::{Delete, Ending, delete};
-pub(crate) use list::List;
+pub(crate) use list::{List, all};
 pub(crate) use show::{Show, show};
 
 use crate::{failure::Failure, site::Site};

@@ -26,6 +26,8 @@ pub struct State {
     pub bytes: Vec<u8>,
     /// What a new launch plan would do.
     pub outlook: Value,
+    /// The names of what can't be deleted just now.
+    pub held: Vec<&'static str>,
     next: u64,
 }
 
@@ -147,6 +149,23 @@ fn new_plan(asked: &Value, outlook: &Value) -> Value {
         "held_until": if status == "held" { json!("2026-01-01T00:10:00Z") } else { Value::Null }})
 }
 
+/// What something new is that was just asked for.
+fn begun(model: &str, asked: &Value, outlook: &Value) -> Value {
+    match model {
+        "instance" => {
+            json!({"status": "pending", "generation": 1, "observed_generation": 0, "power": "running",
+            "vcpus": 1, "memory_mib": 512, "disk_gib": 1})
+        }
+        "machineimage" => json!({"status": "awaiting", "public": false}),
+        "consolelog" => json!({"status": "requested"}),
+        "apikey" => json!({"user_id": PROJECT, "secret": "once-and-never-again"}),
+        "jointoken" => json!({"secret": "s3cret-s3cret"}),
+        "volume" => json!({"status": "creating"}),
+        "launchplan" => new_plan(asked, outlook),
+        _ => json!({}),
+    }
+}
+
 fn merge(whole: &mut Value, part: &Value) {
     for (key, value) in part.as_object().into_iter().flatten() {
         whole[key] = value.clone();
@@ -201,26 +220,18 @@ fn answer(state: &mut State, request: &HttpRequest, body: &[u8]) -> HttpResponse
             merge(row, &json!({"status": "ready", "sha256": sha256, "virtual_bytes": 1 << 20}));
             HttpResponse::Ok().json(row.clone())
         }
+        ("GET", ["whynot", instance]) => {
+            let amounts = json!({"vcpus": 1, "memory_mib": 512, "disk_gib": 5});
+            HttpResponse::Ok().json(json!({"instance_id": instance, "node_id": query["node_id"], "policy": "spread",
+                "refusal": "does not report", "need": amounts, "free": amounts}))
+        }
         ("GET", ["capacity", flavor]) => {
             HttpResponse::Ok().json(json!({"flavor_id": flavor, "more": 7, "bound": "quota"}))
         }
         ("GET", [_, _, "bytes"]) => HttpResponse::Ok().body(state.bytes.clone()),
         ("GET", [model]) => list(state, model, &query),
         ("POST", [model]) => {
-            let begun = match *model {
-                "instance" => {
-                    json!({"status": "pending", "generation": 1, "observed_generation": 0, "power": "running",
-                    "vcpus": 1, "memory_mib": 512, "disk_gib": 1})
-                }
-                "machineimage" => json!({"status": "awaiting", "public": false}),
-                "consolelog" => json!({"status": "requested"}),
-                "apikey" => json!({"user_id": PROJECT, "secret": "once-and-never-again"}),
-                "jointoken" => json!({"secret": "s3cret-s3cret"}),
-                "volume" => json!({"status": "creating"}),
-                "launchplan" => new_plan(&parsed, &state.outlook),
-                _ => json!({}),
-            };
-            let mut row = begun;
+            let mut row = begun(model, &parsed, &state.outlook);
             merge(&mut row, &parsed);
             let id = state.add(model, &row);
             HttpResponse::Created().json(state.row(model, &id).cloned())
@@ -246,8 +257,10 @@ fn answer(state: &mut State, request: &HttpRequest, body: &[u8]) -> HttpResponse
         },
         ("DELETE", [model, id]) => {
             let begins = state.script.get(*model).is_some_and(|states| !states.is_empty());
+            let held = state.held.clone();
             match state.row(model, id) {
                 None => problem(404, "not-found", ""),
+                Some(row) if held.iter().any(|name| row["name"] == *name) => problem(409, "conflict", "it is held"),
                 Some(row) if begins => {
                     row["status"] = "deleting".into();
                     HttpResponse::Accepted().json(row)

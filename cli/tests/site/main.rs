@@ -3,6 +3,7 @@
 
 mod fake;
 mod launch;
+mod many;
 mod queue;
 
 use fake::{Fake, KEY, PROJECT};

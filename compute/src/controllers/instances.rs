@@ -8,13 +8,18 @@ use async_trait::async_trait;
 use cirro_models::{
     Context, Created, Deleted, Generation, Page, Result, Verbs,
     compute::{
-        Instance,
+        ConsoleLog, Instance, InstanceAction,
+        console_log::ConsoleLogFilter,
         instance::{InstancePatch, InstanceStatus, NewInstance, Power},
+        instance_action::InstanceActionFilter,
         launch_group::Template,
     },
     storage::{Attachment, attachment::AttachmentFilter},
 };
 use cirro_server::{Controller, OwnerContext, Tx};
+
+/// More than anybody asks of one instance in its life.
+const ASKED: i64 = 100_000;
 
 pub(crate) struct Instances;
 
@@ -95,7 +100,7 @@ pub(crate) fn begin_removal(tx: &mut Tx<'_>, instance: &Instance, epoch: i64) ->
     refund(tx, instance)?;
     let Some(node) = instance.node_id else {
         records::forget(tx.connection(), instance.id)?;
-        return tx.remove(instance).map(|()| Deleted::Gone);
+        return remove_row(tx, instance).map(|()| Deleted::Gone);
     };
     let deleting = tx.begin_delete::<Instance>(instance.id, |instance| {
         instance.generation = instance.generation.next();
@@ -105,6 +110,19 @@ pub(crate) fn begin_removal(tx: &mut Tx<'_>, instance: &Instance, epoch: i64) ->
     })?;
     records::add_tombstone(tx.connection(), instance.id, node, deleting.generation, epoch)?;
     Ok(Deleted::Begun(deleting))
+}
+
+/// The row of an instance goes, and with it what was asked of the instance.
+pub(crate) fn remove_row(tx: &mut Tx<'_>, instance: &Instance) -> Result<()> {
+    let asked = InstanceActionFilter { instance_id: Some(instance.id), ..InstanceActionFilter::default() };
+    for action in tx.list::<InstanceAction>(&asked, ASKED)? {
+        tx.remove(&action)?;
+    }
+    let asked = ConsoleLogFilter { instance_id: Some(instance.id), ..ConsoleLogFilter::default() };
+    for log in tx.list::<ConsoleLog>(&asked, ASKED)? {
+        tx.remove(&log)?;
+    }
+    tx.remove(instance)
 }
 
 fn refund(tx: &mut Tx<'_>, instance: &Instance) -> Result<()> {

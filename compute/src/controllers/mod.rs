@@ -10,7 +10,7 @@ mod unclaimed_guests;
 
 pub(crate) use console_logs::ConsoleLogs;
 pub(crate) use instance_actions::InstanceActions;
-pub(crate) use instances::{Instances, begin_removal};
+pub(crate) use instances::{Instances, begin_removal, remove_row};
 pub(crate) use launch_plans::LaunchPlans;
 pub(crate) use nodes::Nodes;
 pub(crate) use small::{Flavors, SshKeys};

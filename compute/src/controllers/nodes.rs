@@ -1,6 +1,6 @@
 //! Nodes: one that holds guests stays.
 
-use crate::claims;
+use crate::{claims, holdings};
 use async_trait::async_trait;
 use cirro_models::{Context, Deleted, Error, Result, compute::Node};
 use cirro_server::{Controller, OwnerContext};
@@ -18,6 +18,7 @@ impl Controller<Node> for Nodes {
                     current.name
                 )));
             }
+            holdings::forget(tx.connection(), current.id)?;
             tx.remove(&current)
         })
         .await?;

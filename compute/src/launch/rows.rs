@@ -27,6 +27,16 @@ pub(crate) fn instance_id(plan: Id<LaunchPlan>, index: usize) -> Id<Instance> {
     Id::from_uuid(Uuid::from_u128(plan.uuid().as_u128().wrapping_add(index as u128 + 1)))
 }
 
+/// Which group of its plan an instance belongs to, by its id.
+pub(crate) fn group_of(plan: &LaunchPlan, instance: Id<Instance>) -> Option<usize> {
+    let index = instance.uuid().as_u128().checked_sub(plan.id.uuid().as_u128())?.checked_sub(1)?;
+    let mut end = 0;
+    plan.groups.iter().position(|group| {
+        end += u128::try_from(group.count.get()).unwrap_or(0);
+        index < end
+    })
+}
+
 /// Takes the quota, the place and the claim of a single instance, and adds its row: all or nothing.
 pub(crate) fn accept_one(tx: &mut Tx<'_>, mut draft: Instance, referenced: &Referenced) -> Result<Instance> {
     let Some((need, launch)) = referenced.parts.first() else {

@@ -1,8 +1,9 @@
-//! What compute answers besides its models: to node agents, and how much more fits.
+//! What compute answers besides its models: to node agents, how much more fits, and why not there.
 
 pub(crate) mod assignment;
 pub(crate) mod capacity;
 pub(crate) mod report;
+pub(crate) mod why_not;
 
 use actix_web::web::Path;
 use cirro_models::{Context, Error, Id, Result, compute::Node};

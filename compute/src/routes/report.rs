@@ -1,6 +1,8 @@
 //! `POST /compute/v1/nodereport/{node}`: what a node saw and did. It can touch only what is assigned to it now.
 
 use crate::{
+    controllers::remove_row,
+    holdings,
     presence::{self, Presence},
     records,
     routes::{describe_path, own_node},
@@ -60,12 +62,20 @@ async fn take(ctx: &Context, node: Id<Node>, report: NodeReport) -> Result<()> {
         for seen in &report.instances {
             about_instance(tx, node, seen)?;
         }
+        let mut left: Vec<Id<Instance>> = Vec::new();
         for gone in &report.gone {
             let confirmed = records::confirm_gone(tx.connection(), gone.id, node, gone.generation)?;
+            left.extend(confirmed.then_some(gone.id));
             let going = |instance: &Instance| confirmed && instance.meta.deleted_at.is_some();
             if let Some(instance) = tx.find::<Instance>(gone.id)?.filter(going) {
-                tx.remove(&instance)?;
+                remove_row(tx, &instance)?;
             }
+        }
+        if !left.is_empty() {
+            holdings::without(tx.connection(), node, &left)?;
+        }
+        if let Some(held) = &report.holdings {
+            holdings::keep(tx.connection(), node, held)?;
         }
         unclaimed(tx, node, &report.unclaimed)?;
         for done in &report.actions {

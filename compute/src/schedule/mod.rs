@@ -12,7 +12,7 @@ mod tests;
 
 pub use fix::{Change, Fix};
 pub use node::{Candidate, Need, Refusal, require_possible};
-pub use plan::{Asked, Planned, Request, Spot, plan};
+pub use plan::{Asked, Planned, Request, Spot, judge, plan};
 pub use rules::{Rule, RuleKind, contradiction, rules};
 
 use cirro_models::{Error, Id, compute::Node, compute::placement::Placement};

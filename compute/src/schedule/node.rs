@@ -21,6 +21,11 @@ impl Need {
     pub(crate) fn numbers(&self) -> [i64; 3] {
         [self.vcpus.get(), self.memory_mib.get(), self.disk_gib.get()]
     }
+    /// What is left of it without another; nothing is ever negative.
+    pub(crate) fn without(&self, other: &Self) -> Self {
+        let (all, part) = (self.numbers(), other.numbers());
+        Self::of(std::array::from_fn(|n| (all[n] - part[n]).max(0)))
+    }
     pub(super) fn of([vcpus, memory, disk]: [i64; 3]) -> Self {
         Self { vcpus: Vcpus::new(vcpus), memory_mib: MiB::new(memory), disk_gib: GiB::new(disk) }
     }

@@ -67,16 +67,8 @@ pub struct Planned {
 
 /// Finds places. Never more than a node has, never against a required rule.
 pub fn plan(request: &Request<'_>, nodes: &[Candidate]) -> Planned {
-    let wanted: Vec<_> = request.groups.iter().map(|group| (group.need.numbers(), group.count)).collect();
-    let mut planner = Planner {
-        request,
-        nodes,
-        free: nodes.iter().map(Candidate::free).collect(),
-        capacity: nodes.iter().map(|node| node.capacity.numbers()).collect(),
-        closed: nodes.iter().map(Candidate::usable).collect(),
-        tie: nodes.iter().map(|node| tie(node, request.seed)).collect(),
-        ledger: Ledger::new(request.rules, &wanted, nodes),
-    };
+    let wanted = wanted(request);
+    let mut planner = Planner::new(request, nodes);
     let mut planned = Planned { groups: vec![PlannedGroup::default(); wanted.len()] };
     let mut order: Vec<usize> = (0..wanted.len()).collect();
     // large ones first: small ones fit into what is left. Equal ones stay in the request's order.
@@ -86,6 +78,22 @@ pub fn plan(request: &Request<'_>, nodes: &[Candidate]) -> Planned {
         planned.groups[group] = planner.group(group, need, count);
     }
     planned
+}
+
+/// How good this node is for one more of a group while these others are where they are (group and node of each), or why it
+/// can't have it. What others take is claimed of the nodes already.
+pub fn judge(
+    request: &Request<'_>,
+    nodes: &[Candidate],
+    others: &[(usize, usize)],
+    group: usize,
+    node: usize,
+) -> Result<i64, Refusal> {
+    let mut planner = Planner::new(request, nodes);
+    for (group, node) in others {
+        planner.ledger.take(*group, *node, request.groups[*group].need.numbers());
+    }
+    planner.judge(group, node, request.groups[group].need.numbers())
 }
 
 struct Planner<'a> {
@@ -135,7 +143,23 @@ impl Ranking {
     }
 }
 
-impl Planner<'_> {
+/// What each of a group takes, and how many there are.
+fn wanted(request: &Request<'_>) -> Vec<([i64; 3], i64)> {
+    request.groups.iter().map(|group| (group.need.numbers(), group.count)).collect()
+}
+
+impl<'a> Planner<'a> {
+    fn new(request: &'a Request<'a>, nodes: &'a [Candidate]) -> Self {
+        Self {
+            request,
+            nodes,
+            free: nodes.iter().map(Candidate::free).collect(),
+            capacity: nodes.iter().map(|node| node.capacity.numbers()).collect(),
+            closed: nodes.iter().map(Candidate::usable).collect(),
+            tie: nodes.iter().map(|node| tie(node, request.seed)).collect(),
+            ledger: Ledger::new(request.rules, &wanted(request), nodes),
+        }
+    }
     /// The largest part of any one node's capacity that is needed, in thousandths.
     fn part(&self, need: [i64; 3]) -> i64 {
         let most = |n: usize| self.capacity.iter().map(|capacity| capacity[n]).max().unwrap_or(0).max(1);

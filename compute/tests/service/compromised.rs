@@ -63,7 +63,7 @@ async fn a_compromised_node_gets_and_changes_nothing_that_is_not_its_own() {
             assert_eq!(told.good()["items"], json!([]), "{name}");
         } else if model == "events" {
             assert_eq!(told.status, 400, "no WebSocket was asked for: {name}");
-        } else if ["auditrecord", "job"].contains(&model) {
+        } else if ["audit", "auditrecord", "job"].contains(&model) {
             assert_eq!(told.status, 403, "{name}");
         } else if operation.method == "GET" {
             let shown = told.good();

@@ -8,6 +8,7 @@ mod claims;
 mod compromised;
 mod deletions;
 mod launches;
+mod orphans;
 mod overdue;
 mod plans;
 mod powers;
@@ -18,6 +19,7 @@ mod site;
 mod small;
 mod unclaimed;
 mod user_data;
+mod why_not;
 
 use cirro_server::testkit::{Backend, schema_differences};
 

@@ -172,6 +172,7 @@ impl Site {
             unclaimed: vec![],
             actions: vec![],
             console_logs: vec![],
+            holdings: None,
         }
     }
     /// Sends a report as this node.

@@ -85,6 +85,14 @@ pub fn did(command: &mut Command) -> Did {
     Did::of(command.output().unwrap())
 }
 
+/// What `cirro audit -o json` did at a site where it has to find one of each of these codes, and nothing else.
+pub fn only_is_found(audit: &Did, codes: &[&str]) {
+    let found: Value = serde_json::from_str(&audit.out).unwrap_or_default();
+    let found: Vec<_> = found["items"].as_array().into_iter().flatten().map(|item| item["code"].clone()).collect();
+    let code = if codes.is_empty() { 0 } else { 7 };
+    assert!(audit.code == code && found == codes, "the audit of the site has to find {codes:?}: {audit:#?}");
+}
+
 /// Logs the first administrator of a site in, as the folder of `cirro site init` says.
 pub fn log_in(profile: &Path, url: &str, site: &Path) -> Did {
     let admin: Value = serde_json::from_slice(&fs::read(site.join("first-admin.json")).unwrap()).unwrap();

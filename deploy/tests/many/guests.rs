@@ -55,7 +55,9 @@ fn a_site_that_was_lost_is_put_back_elsewhere_and_finds_every_guest() {
     drop(site);
     assert_eq!(machines.guests(), 5, "losing the control plane changes nothing on a machine");
 
-    let site = Many::put_back(&backup, place);
+    let mut site = Many::put_back(&backup, place);
+    // a backup holds rows, and no bytes of images
+    site.found = vec!["images.image-without-bytes"];
     let after = running(&site, 4);
     let what = |list: &[Value]| -> Vec<_> {
         list.iter().map(|row| (row["id"].clone(), row["name"].clone(), row["node_id"].clone())).collect()

@@ -1,7 +1,9 @@
 //! A site of several processes, with the servers that it stands on, in a folder of its own.
 
 use crate::{
-    common::{Did, LIMIT, LOOPBACK, Typed, cirro, did, etcd::Etcd, free_port, log_in, signal, tell_logs, until},
+    common::{
+        Did, LIMIT, LOOPBACK, Typed, cirro, did, etcd::Etcd, free_port, log_in, only_is_found, signal, tell_logs, until,
+    },
     load::Client,
     postgres::Postgres,
 };
@@ -30,6 +32,8 @@ pub struct Many {
     /// Where nodes call.
     pub nodes: String,
     pub folder: TempDir,
+    /// The codes of what the audit finds at the end.
+    pub found: Vec<&'static str>,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -101,7 +105,7 @@ impl Many {
             fs::read_to_string(&out).unwrap().contains("the site answers at").then_some(())
         });
         let [url, nodes] = [listen, nodes].map(|address| format!("https://{address}"));
-        Self { up, etcd, postgres, url, nodes, folder, _turn: turn }
+        Self { up, etcd, postgres, url, nodes, folder, found: Vec::new(), _turn: turn }
     }
     /// `cirro` with these words and variables, until it ends.
     pub fn cirro_with(&self, words: &[&str], env: &[(&str, &str)]) -> Did {
@@ -202,6 +206,9 @@ impl Typed for Many {
 
 impl Drop for Many {
     fn drop(&mut self) {
+        if !std::thread::panicking() {
+            only_is_found(&self.cirro(&["audit", "-o", "json"]), &self.found);
+        }
         signal("TERM", self.up.id());
         let ended = self.up.wait();
         if std::thread::panicking() {

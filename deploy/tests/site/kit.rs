@@ -2,7 +2,7 @@
 
 pub use crate::process::{Did, LIMIT, Up, signal, until};
 use crate::{
-    common::{cirro, did},
+    common::{cirro, did, only_is_found},
     loud::nothing_is_loud,
 };
 use cirro_client::{Http, Login, Session};
@@ -91,6 +91,7 @@ impl Site {
     }
     /// Told to end; ends well. What it has logged.
     pub fn stop(&mut self) -> String {
+        only_is_found(&self.cirro(&["audit", "-o", "json"]), &[]);
         let mut up = self.up.take().unwrap();
         let status = up.terminate();
         let log = fs::read_to_string(&up.log).unwrap();
@@ -136,9 +137,13 @@ impl Site {
     }
 }
 
-/// Nothing has warned of what no test has provoked.
+/// At a site that runs the audit finds nothing, and nothing has warned of what no test has provoked.
 impl Drop for Site {
     fn drop(&mut self) {
+        let runs = self.up.as_mut().is_some_and(|up| !up.has_ended());
+        if runs && !std::thread::panicking() {
+            only_is_found(&self.cirro(&["audit", "-o", "json"]), &[]);
+        }
         self.up = None;
         if !std::thread::panicking() {
             nothing_is_loud(&[self.home.path()], &self.allowed);

@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "the kit is shared with libvirt_site")]
 
 mod books;
+mod bulk;
 #[path = "../common/mod.rs"]
 mod common;
 mod crash;

@@ -12,6 +12,7 @@ mod groups;
 mod joining;
 mod keys;
 mod login;
+mod orphans;
 mod projects;
 mod revocations;
 mod secrets;

@@ -26,5 +26,5 @@ pub use digest::{Digest, NotADigest};
 pub use error::{BytesError, Category, Fault};
 pub use format::{Format, UnknownFormat};
 pub use read::{CHUNK, Object};
-pub use store::{ByteStore, Options, Orphan, Swept};
+pub use store::{ByteStore, Options, Orphan, Seen, Swept};
 pub use upload::{BUFFER, Stored, Terms, Upload};

@@ -8,14 +8,14 @@
 //! Both folders are on one file system, so that a finished upload becomes an object by one rename.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     fs::{self, DirBuilder, File, Permissions},
     io,
     ops::Range,
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::Arc,
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use uuid::Uuid;
@@ -27,6 +27,9 @@ use super::{
     read::Object,
     upload::{Terms, Upload},
 };
+
+/// How old a partial file is when its upload has locked it for sure.
+const SETTLED: Duration = Duration::from_mins(1);
 
 /// What an installation may choose.
 #[derive(Debug, Clone)]
@@ -66,6 +69,15 @@ pub struct Swept {
     pub partials_removed: u64,
     /// Objects that nobody knows; they are still there.
     pub orphans: Vec<Orphan>,
+}
+
+/// What [`ByteStore::look`] has seen.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// The size in bytes of each image's object.
+    pub objects: HashMap<Uuid, u64>,
+    /// The images of partial files that no upload has any more.
+    pub abandoned: Vec<Uuid>,
 }
 
 /// The store. Cloning it is cheap and gives the same store.
@@ -151,6 +163,16 @@ impl ByteStore {
         })
         .await
     }
+
+    /// What there is; nothing is changed, and no upload is disturbed.
+    ///
+    /// # Errors
+    /// [`Fault::Storage`].
+    pub async fn look(&self) -> Result<Seen, BytesError> {
+        let store = Arc::clone(&self.0);
+        blocking(Uuid::nil(), move || store.look().map_err(|error| BytesError::io(Uuid::nil(), "be looked at", error)))
+            .await
+    }
 }
 
 impl Inner {
@@ -186,6 +208,47 @@ impl Inner {
             }
         }
         Ok(swept)
+    }
+
+    fn look(&self) -> io::Result<Seen> {
+        let mut seen = Seen::default();
+        for entry in fs::read_dir(&self.partial)? {
+            let path = entry?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.split('.').next());
+            if let Some(image) = name.and_then(|name| name.parse().ok())
+                && is_abandoned(&path)?
+            {
+                seen.abandoned.push(image);
+            }
+        }
+        for entry in fs::read_dir(&self.objects)? {
+            let entry = entry?;
+            let Some(image) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+            match entry.metadata() {
+                Ok(file) => drop(seen.objects.insert(image, file.len())),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(seen)
+    }
+}
+
+/// Whether no upload holds the lock of a partial file. A young file is left alone: its upload may be about to lock it.
+fn is_abandoned(partial: &Path) -> io::Result<bool> {
+    let file = match File::open(partial) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let young = file.metadata()?.modified()?.elapsed().is_ok_and(|age| age < SETTLED);
+    if young {
+        return Ok(false);
+    }
+    match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(fs::TryLockError::WouldBlock) => Ok(false),
+        Err(fs::TryLockError::Error(error)) => Err(error),
     }
 }
 

@@ -101,6 +101,12 @@ impl Lease {
         let images = upload::table.select(upload::image_id).load::<GuidValue>(c).map_err(database_error)?;
         Ok(images.into_iter().map(|id| id.0).collect())
     }
+    /// The images whose lease was over at this moment, and has not been ended.
+    pub(crate) fn ended(c: &mut AnyConnection, now: Timestamp) -> Result<Vec<Uuid>> {
+        let over = upload::table.filter(upload::until.le(now.store())).select(upload::image_id);
+        let over = over.load::<GuidValue>(c).map_err(database_error)?;
+        Ok(over.into_iter().map(|id| id.0).collect())
+    }
 
     fn require_ours(self, rows: usize) -> Result<()> {
         if rows == 1 {

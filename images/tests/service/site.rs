@@ -151,6 +151,11 @@ impl Site {
         folders.into_iter().flatten().map(|entry| entry.unwrap().path()).collect()
     }
 
+    /// The folder of partial files.
+    pub(crate) fn partial(&self) -> PathBuf {
+        self.folder.path().join("partial")
+    }
+
     /// Nothing is left of an upload, and the image takes another one.
     pub(crate) async fn expect_nothing_left(&self, id: Id<MachineImage>, after: &str) {
         assert_eq!(self.image(id).await.unwrap().status.to_string(), "awaiting", "{after}");

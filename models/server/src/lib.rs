@@ -4,6 +4,7 @@
 //! * [`Controller`]: the operations on one model where they differ from the defaults; knows nothing of HTTP.
 //! * [`local`] and [`mounted`]: the stores of an owner, and of others in the owner's process.
 //! * [`queue`]: what a service goes on with after it has answered.
+//! * [`audit`]: what has no owner, found by each service among what it holds.
 //! * [`token`]: who asks, verified offline; [`api_keys`]: how a key comes to a token.
 //! * [`http`]: parsing, authenticating, rendering; problem documents; OpenAPI.
 //! * [`requests`] and [`histogram`]: what is counted, for metrics.
@@ -12,6 +13,7 @@
 //! * [`Owner`]: a service put together: which models it owns, on one screen.
 
 pub mod api_keys;
+pub mod audit;
 mod cache;
 pub mod controller;
 pub mod db;

@@ -2,6 +2,7 @@
 
 use crate::{
     api_keys::{ApiKeys, AtIdentity, Exchange},
+    audit::Audit,
     controller::{Controller, Whose},
     db::Database,
     http::{self, MountedModel, Room, Sockets},
@@ -58,6 +59,7 @@ pub struct Owner {
     pub(crate) describes: Vec<Describe>,
     pub(crate) works: Works,
     pub(crate) sockets: Room,
+    pub(crate) audit: Option<Audit>,
     counts: Vec<Count>,
     exchange: Option<Arc<dyn Exchange>>,
     database: Database,
@@ -122,6 +124,7 @@ impl Owner {
             describes: Vec::new(),
             works: Works::default(),
             sockets: Room::new(Sockets::default()),
+            audit: None,
             counts: Vec::new(),
             exchange: None,
             database,
@@ -162,6 +165,12 @@ impl Owner {
     #[must_use]
     pub fn counts(mut self, count: Count) -> Self {
         self.counts.push(count);
+        self
+    }
+    /// The service finds what has no owner among what it holds.
+    #[must_use]
+    pub fn audits(mut self, audit: Audit) -> Self {
+        self.audit = Some(audit);
         self
     }
     /// The service gives tokens for keys, to all that are in its process.

@@ -13,6 +13,7 @@ pub mod placement;
 pub mod report;
 pub mod ssh_key;
 pub mod unclaimed_guest;
+pub mod why_not;
 
 pub use console_log::ConsoleLog;
 pub use flavor::Flavor;

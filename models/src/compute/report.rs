@@ -32,13 +32,35 @@ pub struct NodeReport {
     pub actions: Vec<ActionDone>,
     /// Console texts that were read.
     pub console_logs: Vec<ConsoleRead>,
+    /// All that is held here; absent while it is as it was told last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holdings: Option<Holdings>,
 }
 
 impl NodeReport {
     /// Whether it tells of nothing that was done: the node is as it was.
     pub fn is_heartbeat(&self) -> bool {
-        self.instances.is_empty() && self.gone.is_empty() && self.actions.is_empty() && self.console_logs.is_empty()
+        self.instances.is_empty()
+            && self.gone.is_empty()
+            && self.actions.is_empty()
+            && self.console_logs.is_empty()
+            && self.holdings.is_none()
     }
+}
+
+/// All that a node holds of ours, for the audit: who should hold what is compared with it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Holdings {
+    /// The instances whose guests are here.
+    pub guests: Vec<Id<Instance>>,
+    /// The instances of which there are files here, and no guest: those of guests that are half made or half removed,
+    /// and what crashes have left.
+    pub files: Vec<Id<Instance>>,
+}
+
+impl Holdings {
+    /// The most ids of each that are told: a node with more tells none.
+    pub const MOST: usize = 5000;
 }
 
 /// The machine as a whole.

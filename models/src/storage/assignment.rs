@@ -70,6 +70,14 @@ pub struct StorageReport {
     pub attachments: Vec<AttachmentSeen>,
     /// Attachments whose guest no longer has the disk.
     pub detached: Vec<Id<Attachment>>,
+    /// Every volume whose file is here, whoever knows of it; absent where an agent does not tell it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<Vec<Id<Volume>>>,
+}
+
+impl StorageReport {
+    /// The most files that are told: a node with more tells none.
+    pub const MOST_FILES: usize = 10_000;
 }
 
 /// A volume as its node saw it.

@@ -12,6 +12,7 @@ use actix_web::{
 use cirro_models::{
     Context, Id, Result,
     compute::Node,
+    sql::AnyConnection,
     storage::{Volume, assignment::StorageReport, volume::VolumeStatus},
 };
 use cirro_server::{
@@ -69,13 +70,18 @@ async fn report(
 /// Takes a report over: not at all if it is no news, otherwise in one transaction.
 async fn take(ctx: &Context, node: Id<Node>, report: StorageReport) -> Result<()> {
     let database = ctx.database()?;
-    let rows = database.read(move |c| of_node(c, node)).await?;
-    if plan(&rows, &report).is_empty() {
+    let files = report.files.clone();
+    let known = move |c: &mut AnyConnection| files.map_or(Ok(true), |files| records::has_files(c, node, &files));
+    let (rows, known) = database.read(move |c| Ok((of_node(c, node)?, known(c)?))).await?;
+    if known && plan(&rows, &report).is_empty() {
         return Ok(());
     }
     ctx.write(move |tx| {
         if !records::note_report(tx, node, report.boot_id, report.sequence)? {
             return Ok(());
+        }
+        if let Some(files) = &report.files {
+            records::keep_files(tx.connection(), node, files)?;
         }
         let rows = of_node(tx.connection(), node)?;
         apply(tx, rows, &report)

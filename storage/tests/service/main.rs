@@ -4,6 +4,7 @@
 
 mod attachments;
 mod nodes;
+mod orphans;
 mod pools;
 mod site;
 mod volumes;

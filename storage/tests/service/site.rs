@@ -147,6 +147,7 @@ impl Site {
             volumes_gone: vec![],
             attachments: vec![],
             detached: vec![],
+            files: None,
         }
     }
 

@@ -33,6 +33,7 @@ use crate::{
     histogram::{Counted, Histogram},
 };
 use cirro_models::{Error, Result, Subject, feed::Position, sql::AnyConnection};
+use diesel::connection::SimpleConnection;
 use std::{
     fs::File,
     path::{Path, PathBuf},
@@ -129,6 +130,23 @@ impl Database {
         query: impl FnOnce(&mut AnyConnection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         self.0.readers.run(query).await
+    }
+    /// Runs queries that all see the same state of the database; they write nothing.
+    pub async fn snapshot<T: Send + 'static>(
+        &self,
+        queries: impl FnOnce(&mut AnyConnection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.read(move |c| {
+            let begin = match c {
+                AnyConnection::Pg(_) => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+                AnyConnection::Sqlite(_) => "BEGIN",
+            };
+            c.batch_execute(begin).map_err(database_error)?;
+            let outcome = queries(c);
+            let ended = c.batch_execute("ROLLBACK").map_err(database_error);
+            outcome.and_then(|found| ended.map(|()| found))
+        })
+        .await
     }
     /// Runs a change in one transaction with its feed entries and, for a request, its note. The closure may run more
     /// than once, so it must have no effect outside the transaction. No remote call fits into it: it can't wait.

@@ -8,6 +8,7 @@ mod caller;
 mod change;
 mod docs;
 mod events;
+mod findings;
 mod job;
 pub mod openapi;
 mod problem;
@@ -58,6 +59,7 @@ pub(crate) fn configure(running: Running, verifier: Arc<Verifier>) -> impl Fn(&m
             .configure(|config| change::routes(config, &owner))
             .configure(|config| events::routes(config, &owner))
             .configure(|config| audit::routes(config, &owner))
+            .configure(|config| findings::routes(config, &owner))
             .configure(|config| job::routes(config, &owner))
             .configure(|config| owner.routes.iter().for_each(|routes| routes(config)))
             .configure(|config| owner.models.iter().for_each(|model| model.routes(config)))

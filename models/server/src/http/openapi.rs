@@ -48,6 +48,7 @@ pub fn document(owner: &Owner) -> OpenApi {
     super::change::describe(&mut document, owner);
     super::events::describe(&mut document, owner);
     super::audit::describe(&mut document, owner);
+    super::findings::describe(&mut document, owner);
     super::job::describe(&mut document, owner);
     owner.describes.iter().for_each(|describe| describe(&mut document));
     document
