@@ -11,6 +11,7 @@ use crate::{
         user, volume,
     },
     out::{self, Format},
+    quota,
     serve::ServeArgs,
     site::Site,
     site_verbs,
@@ -165,6 +166,14 @@ pub(crate) enum Command {
         cirro project update web --max-volumes 100\n  cirro --project web instance list"
     )]
     Project(project::Verb),
+    /// Quotas: what a project may have, and how much of it is taken
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  cirro quota show\n  cirro --project web quota show -o json\n  \
+        cirro --project web quota set instances=50 memory=200GiB\n\nThe project is the one that you work in, or --project. \
+        Only an operator sets limits."
+    )]
+    Quota(quota::Verb),
     /// Grants: who may do what where
     #[command(
         subcommand,
@@ -316,6 +325,7 @@ impl Command {
             Self::Token => login::token(global).await,
             Self::User(verb) => verb.run(&site()?).await,
             Self::Project(verb) => verb.run(&site()?).await,
+            Self::Quota(verb) => verb.run(&site()?).await,
             Self::Grant(verb) => verb.run(&site()?).await,
             Self::Group(verb) => verb.run(&site()?).await,
             Self::Key(verb) => verb.run(&site()?).await,

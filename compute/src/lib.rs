@@ -37,6 +37,7 @@ pub fn service(database: Database) -> Owner {
         .answers(routes::assignment::routes, routes::assignment::describe)
         .answers(routes::report::routes, routes::report::describe)
         .answers(routes::capacity::routes, routes::capacity::describe)
+        .charges(launch::CHARGES)
         .counts(|database| Box::pin(census::count(database)))
         .works::<launch::UndoPlan>()
         .shares(Arc::new(presence::Presence::default()))

@@ -30,6 +30,7 @@ pub fn service(database: Database, bytes: ByteStore, limits: &UploadLimits) -> O
     Owner::new(Service::Images, database)
         .owns::<MachineImage>(MachineImages)
         .works::<RemoveImage>()
+        .charges(transfer::CHARGES)
         .answers(routes::routes, routes::describe)
         .shares(Arc::new(Transfers::new(bytes, limits)))
 }

@@ -32,6 +32,7 @@ pub fn service(database: Database) -> Owner {
         .owns::<StoragePool>(StoragePools)
         .owns::<Volume>(Volumes)
         .owns::<Attachment>(Attachments)
+        .charges(records::CHARGES)
         .answers(routes::assignment::routes, routes::assignment::describe)
         .answers(routes::report::routes, routes::report::describe)
         .shares(Arc::new(routes::report::LastReports::default()))

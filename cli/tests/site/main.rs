@@ -4,6 +4,7 @@
 mod fake;
 mod launch;
 mod queue;
+mod quota;
 
 use fake::{Fake, KEY, PROJECT};
 use serde_json::{Value, json};

@@ -4,7 +4,7 @@ use crate::{
     api_keys::{ApiKeys, AtIdentity, Exchange},
     controller::{Controller, Whose},
     db::Database,
-    http::{self, MountedModel, Room, Sockets},
+    http::{self, Charges, MountedModel, Room, Sockets},
     local::Local,
     mounted::{Door, Mounted},
     queue::{Job, Pace, Works},
@@ -58,6 +58,7 @@ pub struct Owner {
     pub(crate) describes: Vec<Describe>,
     pub(crate) works: Works,
     pub(crate) sockets: Room,
+    pub(crate) charges: Option<Charges>,
     counts: Vec<Count>,
     exchange: Option<Arc<dyn Exchange>>,
     database: Database,
@@ -122,6 +123,7 @@ impl Owner {
             describes: Vec::new(),
             works: Works::default(),
             sockets: Room::new(Sockets::default()),
+            charges: None,
             counts: Vec::new(),
             exchange: None,
             database,
@@ -156,6 +158,12 @@ impl Owner {
     #[must_use]
     pub fn sockets(mut self, limits: Sockets) -> Self {
         self.sockets = Room::new(limits);
+        self
+    }
+    /// What the service's models take of a project's quota, which it tells.
+    #[must_use]
+    pub fn charges(mut self, charges: Charges) -> Self {
+        self.charges = Some(charges);
         self
     }
     /// The service counts this for metrics.

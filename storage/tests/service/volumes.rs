@@ -3,6 +3,7 @@
 use super::site::{Site, conflict, seen};
 use cirro_models::{
     Deleted, Error, Verbs,
+    identity::Quota,
     storage::{
         StoragePool, Volume,
         assignment::{StorageReport, VolumeSeen},
@@ -96,6 +97,12 @@ async fn quota_and_room_are_not_exceeded_however_many_try() {
         assert_eq!(made.iter().filter(|outcome| outcome.is_ok()).count(), 4);
         assert!(made.iter().all(|outcome| matches!(outcome, Ok(_) | Err(Error::Quota { .. }))));
         assert_eq!(site.used().await, (4, 40));
+        let path = format!("/storage/v1/quota/{}", site.actors.project);
+        let ctx = site.actors.viewer().over(&site.server);
+        let told: Quota = site.server.http.json(&ctx, "GET", &path, None::<&()>).await.unwrap();
+        let told = told.items.iter().map(|share| (share.resource.to_string(), share.limit, share.used, share.reserved));
+        let expected = [("volumes".to_owned(), 4, 4, 0), ("volume_gib".to_owned(), 50, 40, 0)];
+        assert_eq!(told.collect::<Vec<_>>(), expected);
 
         // the pool has 60 GiB left, and the other project a quota of 50
         let outsider = site.actors.outsider();

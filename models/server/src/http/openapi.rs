@@ -49,6 +49,7 @@ pub fn document(owner: &Owner) -> OpenApi {
     super::events::describe(&mut document, owner);
     super::audit::describe(&mut document, owner);
     super::job::describe(&mut document, owner);
+    super::quota::describe(&mut document, owner);
     owner.describes.iter().for_each(|describe| describe(&mut document));
     document
 }
