@@ -7,7 +7,10 @@ use crate::{
     out, resolve,
     site::Site,
     table::Column,
-    verbs::{Create, Delete, Key, LabelChanges, Labelled, Labels, List, Request, Show, Update, create, show, update},
+    verbs::{
+        Create, Delete, Key, LabelChanges, Labelled, Labels, List, Protection, Request, Show, Update, create, show,
+        update,
+    },
     wait::{self, Ended, Patience, Progress, Wait},
 };
 use cirro_models::{
@@ -88,7 +91,7 @@ pub(crate) enum Verb {
     Show(Show),
     /// Create an instance from an image, and start it
     Create(Create<New, Wait>),
-    /// Change an instance's name or labels
+    /// Change an instance's name, labels or protection
     Update(Update<Change>),
     /// Delete instances with their root disks; attached volumes stay
     Delete(Delete<Wait>),
@@ -156,6 +159,9 @@ pub(crate) struct New {
     /// Leave it off for now
     #[arg(long)]
     stopped: bool,
+    /// Refuse to delete or rebuild it until that is lifted
+    #[arg(long)]
+    protect: bool,
     #[command(flatten)]
     labels: Labels,
 }
@@ -172,6 +178,7 @@ impl Request<NewInstance> for New {
             image_id: resolve::id(site, &self.image).await?,
             ssh_key_ids: Some(keys).filter(|keys| !keys.is_empty()),
             power: self.stopped.then_some(Power::Stopped),
+            protected: self.protect.then_some(true),
             user_data: user_data.map(UserData::new),
             labels: self.labels.read(),
         })
@@ -184,11 +191,14 @@ pub(crate) struct Change {
     #[arg(long)]
     name: Option<Name>,
     #[command(flatten)]
+    protection: Protection,
+    #[command(flatten)]
     labels: LabelChanges,
 }
 impl Request<InstancePatch> for Change {
     async fn read(self, _: &Site) -> Result<InstancePatch, Failure> {
-        Ok(InstancePatch { name: self.name, labels: self.labels.read(), ..InstancePatch::default() })
+        let (protected, labels) = (self.protection.read(), self.labels.read());
+        Ok(InstancePatch { name: self.name, protected, labels, ..InstancePatch::default() })
     }
 }
 

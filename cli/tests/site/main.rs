@@ -1,6 +1,7 @@
 //! What somebody types, against a small site: what is printed, what is asked of the API, and the exit codes.
 #![allow(clippy::expect_used, missing_docs, unreachable_pub, reason = "a test may stop at anything unexpected")]
 
+mod everyday;
 mod fake;
 mod launch;
 mod queue;

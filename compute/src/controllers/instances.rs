@@ -61,9 +61,12 @@ impl Controller<Instance> for Instances {
         ctx.write(write).await
     }
 
-    /// Delete wins in any state. The name and the quota are free at once; the claim on the node stays until the node
+    /// Delete wins in any state, but for a protected instance. The name and the quota are free at once; the claim on the node stays until the node
     /// has confirmed.
     async fn delete(&self, ctx: &Context, current: Instance) -> Result<Deleted<Instance>> {
+        if current.meta.deleted_at.is_none() {
+            current.require_unprotected()?;
+        }
         release_volumes(ctx, &current).await?;
         let epoch = ctx.database()?.feed().epoch();
         let id = current.id;
@@ -76,6 +79,7 @@ impl Controller<Instance> for Instances {
                 records::add_tombstone(tx.connection(), id, node, instance.generation, epoch)?;
                 return Ok(Deleted::Begun(instance));
             }
+            instance.require_unprotected()?;
             begin_removal(tx, &instance, epoch)
         })
         .await

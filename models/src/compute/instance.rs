@@ -75,6 +75,9 @@ pub struct Instance {
     /// How its power goes off: `true` pulls the plug instead of asking the guest.
     #[model(update)]
     pub force_stop: Option<bool>,
+    /// While true it can't be deleted or rebuilt, by whatever way.
+    #[model(create, update, default = false)]
+    pub protected: bool,
     /// Counts changes of the owner's wish.
     #[model(generation)]
     pub generation: Generation,
@@ -126,6 +129,16 @@ impl Instance {
             None => Ok(()),
             Some(_) => Err(Error::conflict(format!("instance {} ({}) is being deleted", self.name, self.id))),
         }
+    }
+    /// Refuses what would end a protected instance or what is on its disk.
+    pub fn require_unprotected(&self) -> Result<()> {
+        if !self.protected {
+            return Ok(());
+        }
+        let (name, id) = (&self.name, self.id);
+        Err(Error::conflict(format!(
+            "instance {name} ({id}) is protected: lift that first if this is meant (`cirro instance update {name} --no-protect`)"
+        )))
     }
 }
 

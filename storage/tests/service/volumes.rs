@@ -7,7 +7,7 @@ use cirro_models::{
     storage::{
         StoragePool, Volume,
         assignment::{StorageReport, VolumeSeen},
-        volume::VolumeStatus,
+        volume::{VolumePatch, VolumeStatus},
     },
 };
 use cirro_server::testkit::Backend;
@@ -80,6 +80,25 @@ async fn a_volume_is_made_and_removed_by_its_node() {
         site.tell(site.node, &gone(site.report())).await.unwrap();
         assert!(Volume::get(&ctx, volume.id).await.unwrap_err().is_not_found());
         assert_eq!(site.used().await, (1, 1));
+    }
+}
+
+#[tokio::test]
+async fn a_protected_volume_stays_until_that_is_lifted() {
+    for backend in Backend::BOTH {
+        let site = Site::new(backend).await;
+        let ctx = site.actors.member().over(&site.server);
+        let volume = site.available("data").await;
+        let protect = async |protected: bool| {
+            let patch = VolumePatch { protected: Some(protected), ..VolumePatch::default() };
+            Volume::update(&ctx, volume, patch).await.unwrap().protected
+        };
+        assert!(protect(true).await);
+        let refused = conflict(Volume::delete(&ctx, volume).await);
+        assert!(refused.contains("data") && refused.contains("--no-protect"), "{refused}");
+        assert_eq!((site.status(volume).await.as_str(), site.used().await), ("available", (1, 1)));
+        assert!(!protect(false).await);
+        assert!(matches!(Volume::delete(&ctx, volume).await.unwrap(), Deleted::Begun(_)));
     }
 }
 
