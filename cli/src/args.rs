@@ -241,7 +241,7 @@ pub(crate) enum Command {
         subcommand,
         after_help = "Examples:\n  cirro instance create --name web1 --image debian-12 --flavor small --sshkey laptop --wait\n  \
         cirro instance console-log web1 --lines 20\n  cirro instance stop web1 --wait --timeout 60\n  \
-        cirro instance list --status failed\n  cirro instance delete web1 web2 --wait"
+        cirro instance list --status failed\n  cirro instance resize web1 --flavor large --wait\n  cirro instance delete web1 web2 --wait"
     )]
     Instance(instance::Verb),
     /// Launch many instances by one request

@@ -189,6 +189,19 @@ pub(crate) fn release(c: &mut AnyConnection, plan: Id<LaunchPlan>) -> Result<()>
     diesel::delete(claim::table.filter(claim::held_by.eq(Some(plan.store())))).execute(c).map(drop).map_err(failed)
 }
 
+/// An instance takes so much from now on.
+pub(crate) fn resize(c: &mut AnyConnection, instance: Id<Instance>, need: &Need) -> Result<()> {
+    diesel::update(claim::table.find(instance.store()))
+        .set((
+            claim::vcpus.eq(need.vcpus.get()),
+            claim::memory_mib.eq(need.memory_mib.get()),
+            claim::disk_gib.eq(need.disk_gib.get()),
+        ))
+        .execute(c)
+        .map(drop)
+        .map_err(failed)
+}
+
 /// An instance takes nothing any more.
 pub(crate) fn remove(c: &mut AnyConnection, instance: Id<Instance>) -> Result<()> {
     diesel::delete(claim::table.find(instance.store())).execute(c).map(drop).map_err(failed)

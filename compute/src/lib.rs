@@ -7,6 +7,7 @@ pub mod defaults;
 mod launch;
 mod presence;
 mod records;
+mod resize;
 mod routes;
 pub mod schedule;
 pub mod states;

@@ -358,6 +358,7 @@ impl Action {
     fn verb(&self) -> &'static str {
         match self {
             Self::Build { .. } => "build",
+            Self::Resize { .. } => "resize",
             Self::Note { .. } => "note",
             Self::Start { .. } => "start",
             Self::Shutdown { .. } => "shutdown",

@@ -52,6 +52,16 @@ impl Mark {
             done: Vec::new(),
         }
     }
+    /// Whether the guest is as large as it should be.
+    pub fn is_size_of(&self, spec: &InstanceSpec) -> bool {
+        (self.vcpus, self.memory_mib, self.disk_gib) == (spec.vcpus, spec.memory_mib, spec.disk_gib)
+    }
+    /// The same with the size that is asked for.
+    #[must_use]
+    pub fn sized(mut self, spec: &InstanceSpec) -> Self {
+        (self.vcpus, self.memory_mib, self.disk_gib) = (spec.vcpus, spec.memory_mib, spec.disk_gib);
+        self
+    }
     /// The same with another order.
     #[must_use]
     pub fn ordering(mut self, order: Order) -> Self {

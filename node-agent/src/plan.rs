@@ -44,6 +44,13 @@ pub enum Action {
         /// Its first mark.
         mark: Mark,
     },
+    /// Give a guest that is off another size.
+    Resize {
+        /// The size.
+        spec: Arc<InstanceSpec>,
+        /// The mark.
+        mark: Mark,
+    },
     /// Only write the mark.
     Note {
         /// The mark.
@@ -109,6 +116,7 @@ impl Action {
     pub fn subject(&self) -> Subject {
         match self {
             Self::Build { mark, .. }
+            | Self::Resize { mark, .. }
             | Self::Note { mark }
             | Self::Start { mark, .. }
             | Self::Shutdown { mark }
@@ -153,8 +161,22 @@ fn of_instance(id: Id<Instance>, desired: &Desired, observed: &Observed, memory:
     };
     match guest {
         None => Some(Action::Build { spec: spec.clone(), mark: first_mark(spec, &desired.instances) }),
-        Some(guest) => power::next(spec, guest, &desired.instances, memory).or(disks),
+        Some(guest) => {
+            let shape = of_shape(spec, guest);
+            shape.or_else(|| power::next(spec, guest, &desired.instances, memory)).or(disks)
+        }
     }
+}
+
+/// What a guest needs before it is started again.
+fn of_shape(spec: &Arc<InstanceSpec>, guest: &Guest) -> Option<Action> {
+    awaits_size(spec, guest).then(|| Action::Resize { spec: spec.clone(), mark: guest.mark.clone().sized(spec) })
+}
+
+/// Whether a guest is to get another size now: one that is on keeps its own until it is off.
+pub(crate) fn awaits_size(spec: &InstanceSpec, guest: &Guest) -> bool {
+    let newer = spec.generation >= guest.mark.generation;
+    newer && !guest.state.is_on() && !guest.mark.is_size_of(spec)
 }
 
 /// A guest that is not made yet needs no reboot: those that are asked for are done by making it.

@@ -19,7 +19,7 @@ use cirro_models::{
 };
 use cirro_node_agent_core::{
     agent::{Agent, Settings},
-    desk::Desk,
+    desk::{Desk, Papers},
     guest::GuestState,
     hypervisor::Hypervisor,
     simulated::{Counts, Knobs, Simulated},
@@ -165,7 +165,7 @@ async fn a_thousand_guests() {
 }
 
 /// The story that is told with the agent being killed at every one of its steps: a guest is made, gets a volume, is
-/// rebooted, loses the volume, is stopped, and goes with its volume. Answers how often each thing happened.
+/// rebooted, loses the volume, is stopped, gets another size, and goes with its volume. Answers how often each thing happened.
 async fn story(kill_at: Option<(usize, bool)>) -> (Counts, usize) {
     let (desk, machine) = (Arc::new(Desk::new(None)), Arc::new(Simulated::new(Knobs::default())));
     let fused = Arc::new(Fused::new(machine.clone(), kill_at));
@@ -199,6 +199,16 @@ async fn story(kill_at: Option<(usize, bool)>) -> (Counts, usize) {
     desk.wait("detached", SOON, |papers| papers.attachments.is_empty().then_some(())).await.unwrap();
     desk.wish(web, Power::Stopped, false);
     is(&desk, web, InstanceStatus::Stopped).await;
+    let generation = desk.with(|papers| {
+        let spec = papers.specs.get_mut(&web).unwrap();
+        (spec.vcpus, spec.generation) = (cirro_models::Vcpus::new(2), spec.generation.next());
+        spec.generation
+    });
+    let resized = |papers: &Papers| {
+        papers.seen.get(&web).filter(|seen| seen.observed_generation == generation).map(|seen| seen.status.clone())
+    };
+    assert_eq!(desk.wait("it is resized", SOON, resized).await.unwrap(), InstanceStatus::Stopped);
+    assert_eq!(machine.look().guests[0].mark.vcpus.get(), 2);
     desk.bury(web);
     desk.with(|papers| {
         papers.volumes.clear();
@@ -218,6 +228,7 @@ async fn killed_at_any_step_nothing_is_lost_and_nothing_is_done_twice() {
     let (undisturbed, steps) = story(None).await;
     let once = Counts {
         built: 1,
+        resized: 1,
         started: 3,
         shut_down: 2,
         killed: 1,

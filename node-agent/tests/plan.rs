@@ -5,7 +5,7 @@
 mod kit;
 
 use cirro_models::{
-    Generation, GiB, Id,
+    Generation, GiB, Id, Vcpus,
     compute::{
         Instance,
         assignment::{AssignedAction, AssignedInstance, InstanceSpec, NodeAssignment, Tombstone},
@@ -81,6 +81,7 @@ fn word(spec: &InstanceSpec, guest: Guest) -> &'static str {
         [Action::Start { .. }] => "start",
         [Action::Shutdown { .. }] => "shutdown",
         [Action::Kill { .. }] => "kill",
+        [Action::Resize { mark, .. }] if mark.is_size_of(spec) => "resize",
         other => panic!("unexpected: {other:?}"),
     }
 }
@@ -121,6 +122,41 @@ fn what_a_guest_that_is_on_gets() {
     ] {
         assert_eq!(word(wish, is), expected, "{what}");
     }
+}
+
+#[test]
+fn a_guest_is_resized_while_it_is_off_and_before_it_is_started() {
+    let large = |power| InstanceSpec { vcpus: Vcpus::new(2), ..spec(id(9), 5, power) };
+    let off = |generation| guest(9, generation, Order::Stop, GuestState::Off(OffCause::Guest));
+    let on = |order| guest(9, 4, order, GuestState::Running);
+    for (what, wish, is, expected) in [
+        ("off and to stay off", large(Power::Stopped), off(4), "resize"),
+        ("off and to be started", large(Power::Running), off(4), "resize"),
+        ("going off", large(Power::Stopped), on(Order::Running), "shutdown"),
+        ("on", large(Power::Running), on(Order::Running), "note"),
+        ("an older wish", large(Power::Stopped), off(6), "nothing"),
+    ] {
+        assert_eq!(word(&wish, is), expected, "{what}");
+    }
+}
+
+#[test]
+fn a_size_that_is_awaited_is_not_reported_as_had() {
+    let wish = InstanceSpec { vcpus: Vcpus::new(2), ..spec(id(9), 5, Power::Stopped) };
+    let desired = desired(orders(vec![wish.clone()], vec![], vec![]), storage(vec![], vec![], vec![]));
+    let guest = guest(9, 4, Order::Stop, GuestState::Off(OffCause::Guest));
+    let told = |guest: &Guest, memory: &Memory| {
+        let seen = seen::instances(&desired.instances, &machine(vec![guest.clone()]), memory).remove(0);
+        (seen.status.to_string(), seen.observed_generation.get())
+    };
+    let mut memory = Memory::default();
+    assert_eq!(told(&guest, &memory), ("stopped".to_owned(), 4));
+    for _ in 0..3 {
+        memory.end(Subject::Instance(id(9)), Some("the disk is full".to_owned()));
+    }
+    assert_eq!(told(&guest, &memory), ("failed".to_owned(), 5));
+    let resized = Guest { mark: guest.mark.clone().sized(&wish), ..guest };
+    assert_eq!(told(&resized, &Memory::default()), ("stopped".to_owned(), 5));
 }
 
 #[test]
@@ -203,7 +239,7 @@ fn any_guests() -> impl Strategy<Value = Vec<Guest>> {
 
 prop_compose! {
     fn any_desired()(
-        specs in vec((0..6_u128, 1..4_i64, any::<bool>(), any::<bool>()), 0..6),
+        specs in vec((0..6_u128, 1..4_i64, any::<bool>(), any::<bool>(), 1..3_i64), 0..6),
         stones in vec((0..6_u128, 1..4_i64, any::<bool>()), 0..4),
         actions in vec((0..3_u128, 0..6_u128, any::<bool>()), 0..3),
         volumes in vec(0..3_u128, 0..3),
@@ -211,10 +247,11 @@ prop_compose! {
         gone in vec(0..3_u128, 0..3),
     ) -> Desired {
         let mut wishes: Vec<InstanceSpec> = Vec::new();
-        for (n, generation, on, force_stop) in specs {
+        for (n, generation, on, force_stop, vcpus) in specs {
             let power = if on { Power::Running } else { Power::Stopped };
             if wishes.iter().all(|wish| wish.id != id(n)) {
-                wishes.push(InstanceSpec { force_stop, ..spec(id(n), generation, power) });
+                let vcpus = Vcpus::new(vcpus);
+                wishes.push(InstanceSpec { force_stop, vcpus, ..spec(id(n), generation, power) });
             }
         }
         let stones = stones.into_iter().map(|(n, generation, now)| Tombstone {
@@ -345,6 +382,9 @@ proptest! {
         prop_assert_eq!(settle(&desired, &machine), 0, "what is at rest stays so");
         for guest in machine.look().guests {
             let Some(spec) = desired.instances.spec(guest.id()) else { continue };
+            if guest.mark.generation <= spec.generation && !guest.state.is_on() {
+                prop_assert!(guest.mark.is_size_of(spec));
+            }
             if guest.mark.generation == spec.generation && guest.mark.order != Order::OffByItself {
                 prop_assert_eq!(guest.state.is_on(), spec.power == Power::Running);
             }

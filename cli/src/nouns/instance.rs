@@ -3,9 +3,9 @@
 use crate::{
     failure::Failure,
     input,
-    nouns::{Noun, console::ConsoleArgs, unclaimed::Adopt},
+    nouns::{Noun, console::ConsoleArgs, remake::Resize, unclaimed::Adopt},
     out, resolve,
-    site::Site,
+    site::{Said, Site},
     table::Column,
     verbs::{
         Create, Delete, Key, LabelChanges, Labelled, Labels, List, Protection, Request, Show, Update, create, show,
@@ -103,6 +103,8 @@ pub(crate) enum Verb {
     Reboot(Act),
     /// Cut the power and give it back, for a guest that hangs
     Reset(Act),
+    /// Give a stopped instance another size, on the node where it is
+    Resize(Resize),
     /// Print what the guest has printed on its serial console
     ConsoleLog(ConsoleArgs),
     /// Make a guest that nobody claims an instance again (see `cirro unclaimed`)
@@ -258,6 +260,7 @@ impl Verb {
             }
             Self::Reboot(args) => args.run(site, ActionKind::Reboot).await,
             Self::Reset(args) => args.run(site, ActionKind::Reset).await,
+            Self::Resize(args) => args.run(site).await,
             Self::ConsoleLog(args) => args.run(site).await,
             Self::Adopt(args) => args.run(site).await,
         }
@@ -267,8 +270,13 @@ impl Verb {
 async fn power(site: &Site, which: &str, patch: InstancePatch, wait: &Wait, key: &Key) -> Result<(), Failure> {
     let id = resolve::id::<Instance>(site, which).await?;
     let begun = update::<Instance>(site, id, patch, key).await?;
+    awaited(site, which, begun, wait).await
+}
+
+/// Shows what was begun, or waits until the node has followed the wish.
+pub(super) async fn awaited(site: &Site, which: &str, begun: Said<Instance>, wait: &Wait) -> Result<(), Failure> {
     let Some(longest) = wait.longest() else { return show(site, &begun).await };
-    match wait::until(site, id, longest, powered).await? {
+    match wait::until(site, begun.value.id, longest, powered).await? {
         Ended::Reached(said) => show(site, &said).await,
         Ended::Gone => Err(Failure::failed(format!("instance {which} was deleted meanwhile"))),
     }

@@ -1,7 +1,7 @@
 //! What is done to an instance or a volume that exists: protecting, resizing, rebuilding, recovering.
 
 use crate::Alice;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 impl Alice {
     fn row(&self, model: &str) -> Value {
@@ -25,4 +25,24 @@ fn protection_is_given_and_lifted() {
     assert_eq!(alice.runs(&["instance", "update", "web1", "--protect", "--no-protect"]).code, 2);
     assert_eq!(alice.runs(&["instance", "update", "web1", "--name", "web2"]).code, 0);
     assert_eq!(alice.row("instance")["protected"], true, "what is not named stays");
+}
+
+#[test]
+fn an_instance_is_resized_and_awaited() {
+    let alice = Alice::logged_in();
+    let large = alice.site.add("flavor", json!({"name": "large", "vcpus": 4, "memory_mib": 512, "disk_gib": 1}));
+    alice.instance("web1");
+    let state = |power: &str| {
+        let mut state = alice.site.state();
+        let row = &mut state.rows.get_mut("instance").expect("instances")[0];
+        (row["status"], row["power"]) = (power.into(), power.into());
+    };
+    state("stopped");
+    let did = alice.runs(&["instance", "resize", "web1", "--flavor", "large", "--wait", "--idempotency-key", "k"]);
+    assert_eq!((did.code, did.err.as_str()), (0, "web1: stopped\n"), "{did:?}");
+    assert_eq!(alice.row("instance")["flavor_id"], large);
+    let asked = alice.asked("PATCH");
+    assert_eq!(asked.iter().map(|(_, key)| key.as_deref()).collect::<Vec<_>>(), [Some("k")]);
+    assert_eq!(alice.runs(&["instance", "resize", "web1"]).code, 2, "to which size?");
+    assert_eq!(alice.runs(&["instance", "resize", "web1", "--flavor", "none"]).code, 3);
 }

@@ -2,11 +2,13 @@
 
 use crate::{
     launch::{self, PLACEMENT, references},
-    records, states,
+    records,
+    resize::Resize,
+    states,
 };
 use async_trait::async_trait;
 use cirro_models::{
-    Context, Created, Deleted, Generation, Page, Result, Verbs,
+    Context, Created, Deleted, Error, Generation, Page, Result, Verbs,
     compute::{
         Instance,
         instance::{InstancePatch, InstanceStatus, NewInstance, Power},
@@ -38,12 +40,28 @@ impl Controller<Instance> for Instances {
         version: Option<Generation>,
     ) -> Result<Instance> {
         let id = current.id;
+        let resize = Resize::fetch(ctx, &current, patch.flavor_id).await?;
         let write = move |tx: &mut Tx<'_>| {
+            if resize.is_some() {
+                Resize::begin(tx)?;
+            }
             let before: Instance = tx.get(id)?;
+            let resize = match (&resize, patch.flavor_id.filter(|to| *to != before.flavor_id)) {
+                (_, None) => None,
+                (Some(resize), Some(_)) => Some(resize),
+                (None, Some(_)) => return Err(changed_meanwhile(&before)),
+            };
+            if let Some(resize) = resize {
+                before.require_live()?;
+                resize.take(tx, &before)?;
+            }
             tx.patch_then(id, patch.clone(), version, |instance, applied| {
                 instance.require_live()?;
                 if applied.changed && instance.plan_id.is_some() {
                     instance.touched = Some(true);
+                }
+                if let Some(resize) = resize {
+                    resize.apply(instance);
                 }
                 // a wish that is there already, but did not come true, is a new one when it is uttered again
                 let again = !applied.desire && asks_again(&before, instance, patch.power.is_some());
@@ -84,6 +102,10 @@ impl Controller<Instance> for Instances {
         })
         .await
     }
+}
+
+fn changed_meanwhile(instance: &Instance) -> Error {
+    Error::conflict(format!("instance {} was changed at the same moment: try again", instance.name))
 }
 
 /// Whether the same wish is to be tried again: after it has failed, or by force where the guest does not stop.

@@ -56,6 +56,20 @@ pub(super) fn refund(tx: &mut Tx<'_>, project: Id<Project>, parts: &[(Need, i64)
     Ok(())
 }
 
+/// Takes or gives back what an instance takes more or less than before.
+pub(crate) fn resize(tx: &mut Tx<'_>, project: &Project, from: &Need, to: &Need) -> Result<()> {
+    let (before, after) = (amounts(1, from), amounts(1, to));
+    for (n, (resource, limit)) in limits(project).into_iter().enumerate() {
+        let more = after[n].1 - before[n].1;
+        if more > 0 {
+            tx.charge(project.id, resource.word(), more, limit)?;
+        } else if more < 0 {
+            tx.refund(project.id, resource.word(), -more)?;
+        }
+    }
+    Ok(())
+}
+
 /// How many instances with this need the quota still allows.
 pub(crate) fn room(tx: &mut Tx<'_>, project: &Project, need: &Need) -> Result<i64> {
     let mut least = i64::MAX;

@@ -51,7 +51,7 @@ pub(crate) async fn fetch(
 }
 
 /// A missing reference is a value that can't be used, named by its field.
-fn named(field: &'static str, error: Error) -> Error {
+pub(crate) fn named(field: &'static str, error: Error) -> Error {
     if error.is_not_found() { Error::invalid(field, error.to_string()) } else { error }
 }
 

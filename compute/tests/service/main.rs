@@ -13,6 +13,7 @@ mod plans;
 mod powers;
 mod quotas;
 mod reports;
+mod resizes;
 mod several;
 mod site;
 mod small;

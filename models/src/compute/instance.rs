@@ -60,8 +60,8 @@ pub struct Instance {
     /// What people call it; also its host name.
     #[model(create, update, filter)]
     pub name: Name,
-    /// The size that it was made with.
-    #[model(create)]
+    /// Its size. A stopped one can get another, on its node.
+    #[model(create, update, desired)]
     pub flavor_id: Id<Flavor>,
     /// The image that its root disk was made from.
     #[model(create, filter)]

@@ -86,6 +86,21 @@ pub fn to_element(parts: &Parts<'_>) -> Element {
         .child(devices(parts))
 }
 
+/// A domain that is off as it is with the size of this spec, and this mark. Everything else stays, its volumes above all.
+pub fn resized(domain: Element, spec: &InstanceSpec, mark: &Mark, node: Id<Node>) -> Element {
+    let memory = |name: &str| Element::new(name).with("unit", "MiB").text(spec.memory_mib.get());
+    marked(domain, mark, node)
+        .having(memory("memory"))
+        .having(memory("currentMemory"))
+        .having(Element::new("vcpu").text(spec.vcpus.get()))
+}
+
+/// A domain with another mark.
+fn marked(domain: Element, mark: &Mark, node: Id<Node>) -> Element {
+    let metadata = domain.find(&["metadata"]).cloned().unwrap_or_else(|| Element::new("metadata"));
+    domain.having(metadata.having(mark::to_element(mark, node)))
+}
+
 fn devices(parts: &Parts<'_>) -> Element {
     let id = parts.spec.id;
     let log = Element::new("source")

@@ -51,6 +51,15 @@ impl Element {
         self.children.extend(children);
         self
     }
+    /// With this child in place of the first of its name, or added.
+    #[must_use]
+    pub fn having(mut self, child: Self) -> Self {
+        match self.children.iter_mut().find(|known| known.local_name() == child.local_name()) {
+            Some(known) => *known = child,
+            None => self.children.push(child),
+        }
+        self
+    }
 
     /// An attribute's value.
     pub fn get(&self, attribute: &str) -> Option<&str> {

@@ -5,11 +5,12 @@
 mod kit;
 
 use cirro_models::{
-    GiB, Id,
+    GiB, Id, MiB, Vcpus,
     compute::{
         Instance,
         instance::{InstanceStatus, Power},
         instance_action::ActionKind,
+        report::InstanceSeen,
     },
     storage::{
         assignment::{AttachmentSpec, VolumeSpec},
@@ -42,6 +43,7 @@ async fn a_guest_boots_obeys_survives_and_goes() {
         .seen(id, "it is stopped", SOON, |seen| seen.status == InstanceStatus::Stopped && !seen.powered_off_itself)
         .await;
     assert_eq!(bench.virsh(&["domstate", &id.to_string()]).trim(), "shut off");
+    another_size_is_had_once_it_is_off(&bench, id).await;
     bench.desk.wish(id, Power::Running, false);
     bench.running(id).await;
     foreign.is_untouched(&bench);
@@ -126,6 +128,26 @@ async fn a_reboot_happens_once(bench: &mut Bench, id: Id<Instance>) {
     let again = bench.desk.wait("it is reported done again", SOON, |papers| (!papers.ended.is_empty()).then_some(()));
     again.await.unwrap();
     assert_eq!(before, bench.virsh(&["domid", &id.to_string()]), "and not done again");
+}
+
+async fn another_size_is_had_once_it_is_off(bench: &Bench, id: Id<Instance>) {
+    let macs = || bench.virsh(&["domiflist", &id.to_string()]);
+    let before = macs();
+    let generation = bench.desk.with(|papers| {
+        let spec = papers.specs.get_mut(&id).unwrap();
+        (spec.vcpus, spec.memory_mib, spec.disk_gib) = (Vcpus::new(2), MiB::new(160), GiB::new(3));
+        spec.generation = spec.generation.next();
+        spec.generation
+    });
+    let acted = |seen: &InstanceSeen| seen.observed_generation == generation;
+    let seen = bench.seen(id, "it has its new size", SOON, acted).await;
+    assert_eq!((seen.status, seen.reason), (InstanceStatus::Stopped, None));
+    let xml = bench.virsh(&["dumpxml", "--inactive", &id.to_string()]);
+    assert!(xml.contains(">163840</memory>") && xml.contains(">163840</currentMemory>"), "{xml}");
+    assert!(xml.contains(">2</vcpu>"), "{xml}");
+    let info = bench.virsh(&["domblkinfo", &id.to_string(), "vda"]);
+    assert!(info.contains("3221225472"), "{info}");
+    assert_eq!(macs(), before, "it has its place in the network still");
 }
 
 /// Somebody else's machine on the same host.
