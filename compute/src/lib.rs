@@ -6,6 +6,7 @@ mod controllers;
 pub mod defaults;
 mod launch;
 mod presence;
+mod rebuild;
 mod records;
 mod resize;
 mod routes;

@@ -18,6 +18,7 @@ pub async fn perform(action: &Action, on: &dyn Hypervisor) -> Result<Option<Stri
             }
         }
         Action::Resize { spec, mark } => on.resize(spec, mark).await?,
+        Action::Rebuild { spec, mark } => on.rebuild(spec, mark).await?,
         Action::Note { mark } => on.note(mark).await?,
         Action::Start { mark, .. } => {
             on.note(mark).await?;

@@ -359,6 +359,7 @@ impl Action {
         match self {
             Self::Build { .. } => "build",
             Self::Resize { .. } => "resize",
+            Self::Rebuild { .. } => "rebuild",
             Self::Note { .. } => "note",
             Self::Start { .. } => "start",
             Self::Shutdown { .. } => "shutdown",

@@ -4,6 +4,7 @@
 //! The rules that keep guests alive stand here and nowhere else:
 //! * without both services' orders there is nothing to do;
 //! * only a tombstone of the same epoch, not older than the guest's mark, removes anything;
+//! * a root disk is replaced once for each generation that asks for it, and for none that is older than the disk;
 //! * a guest that the manifest does not list is left alone;
 //! * orders older than the guest's mark come from a control plane that was put back to an earlier state, and are not
 //!   followed;
@@ -47,6 +48,13 @@ pub enum Action {
     /// Give a guest that is off another size.
     Resize {
         /// The size.
+        spec: Arc<InstanceSpec>,
+        /// The mark.
+        mark: Mark,
+    },
+    /// Give a guest a new root disk.
+    Rebuild {
+        /// All about it.
         spec: Arc<InstanceSpec>,
         /// The mark.
         mark: Mark,
@@ -117,6 +125,7 @@ impl Action {
         match self {
             Self::Build { mark, .. }
             | Self::Resize { mark, .. }
+            | Self::Rebuild { mark, .. }
             | Self::Note { mark }
             | Self::Start { mark, .. }
             | Self::Shutdown { mark }
@@ -170,7 +179,16 @@ fn of_instance(id: Id<Instance>, desired: &Desired, observed: &Observed, memory:
 
 /// What a guest needs before it is started again.
 fn of_shape(spec: &Arc<InstanceSpec>, guest: &Guest) -> Option<Action> {
+    if awaits_root(spec, guest) {
+        return Some(Action::Rebuild { spec: spec.clone(), mark: guest.mark.clone().rebuilt(spec) });
+    }
     awaits_size(spec, guest).then(|| Action::Resize { spec: spec.clone(), mark: guest.mark.clone().sized(spec) })
+}
+
+/// Whether a guest is to get a new root disk. Only a newer generation counts: what a control plane has forgotten that
+/// was put back to an earlier state is no reason to lose a disk.
+pub(crate) fn awaits_root(spec: &InstanceSpec, guest: &Guest) -> bool {
+    spec.generation >= guest.mark.generation && spec.root_generation > guest.mark.root_generation
 }
 
 /// Whether a guest is to get another size now: one that is on keeps its own until it is off.

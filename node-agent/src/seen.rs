@@ -65,6 +65,10 @@ fn instance(spec: &InstanceSpec, guest: Option<&Guest>, memory: &Memory) -> Inst
         ));
         return seen;
     }
+    if plan::awaits_root(spec, guest) {
+        seen.status = hopeful(InstanceStatus::Building, trouble);
+        return seen;
+    }
     if plan::awaits_size(spec, guest) {
         seen.status = hopeful(InstanceStatus::Stopped, trouble);
         if seen.status == InstanceStatus::Stopped {

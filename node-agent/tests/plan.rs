@@ -81,6 +81,7 @@ fn word(spec: &InstanceSpec, guest: Guest) -> &'static str {
         [Action::Start { .. }] => "start",
         [Action::Shutdown { .. }] => "shutdown",
         [Action::Kill { .. }] => "kill",
+        [Action::Rebuild { mark, .. }] if mark.root_generation == spec.root_generation => "rebuild",
         [Action::Resize { mark, .. }] if mark.is_size_of(spec) => "resize",
         other => panic!("unexpected: {other:?}"),
     }
@@ -138,6 +139,35 @@ fn a_guest_is_resized_while_it_is_off_and_before_it_is_started() {
     ] {
         assert_eq!(word(&wish, is), expected, "{what}");
     }
+}
+
+#[test]
+fn a_root_disk_is_replaced_once_for_each_generation_that_asks_for_it() {
+    let asked = |of: i64| InstanceSpec { root_generation: Generation::new(of), ..spec(id(9), 5, Power::Running) };
+    let is = |generation, has: i64, state| {
+        let mut guest = guest(9, generation, Order::Running, state);
+        guest.mark.root_generation = Generation::new(has);
+        guest
+    };
+    let off = GuestState::Off(OffCause::Guest);
+    for (what, wish, is, expected) in [
+        ("on", asked(5), is(4, 0, GuestState::Running), "rebuild"),
+        ("off", asked(5), is(4, 3, off), "rebuild"),
+        ("asked for, then stopped and started", asked(3), is(4, 0, GuestState::Running), "rebuild"),
+        ("rebuilt already", asked(5), is(5, 5, GuestState::Running), "nothing"),
+        ("rebuilt, then asked for something else", asked(3), is(4, 3, GuestState::Running), "note"),
+        ("a control plane that has forgotten a rebuild", asked(2), is(4, 3, GuestState::Running), "note"),
+        ("an older wish", asked(5), is(6, 0, GuestState::Running), "nothing"),
+    ] {
+        assert_eq!(word(&wish, is), expected, "{what}");
+    }
+    let wish = InstanceSpec { power: Power::Stopped, ..asked(5) };
+    let rebuilt = is(4, 0, off).mark.rebuilt(&wish);
+    assert_eq!(
+        (rebuilt.order, rebuilt.root_generation.get()),
+        (Order::Stop, 5),
+        "one that is to be off is not started"
+    );
 }
 
 #[test]
@@ -239,7 +269,7 @@ fn any_guests() -> impl Strategy<Value = Vec<Guest>> {
 
 prop_compose! {
     fn any_desired()(
-        specs in vec((0..6_u128, 1..4_i64, any::<bool>(), any::<bool>(), 1..3_i64), 0..6),
+        specs in vec((0..6_u128, 1..4_i64, any::<bool>(), any::<bool>(), 1..3_i64, 0..3_i64), 0..6),
         stones in vec((0..6_u128, 1..4_i64, any::<bool>()), 0..4),
         actions in vec((0..3_u128, 0..6_u128, any::<bool>()), 0..3),
         volumes in vec(0..3_u128, 0..3),
@@ -247,11 +277,11 @@ prop_compose! {
         gone in vec(0..3_u128, 0..3),
     ) -> Desired {
         let mut wishes: Vec<InstanceSpec> = Vec::new();
-        for (n, generation, on, force_stop, vcpus) in specs {
+        for (n, generation, on, force_stop, vcpus, root) in specs {
             let power = if on { Power::Running } else { Power::Stopped };
             if wishes.iter().all(|wish| wish.id != id(n)) {
-                let vcpus = Vcpus::new(vcpus);
-                wishes.push(InstanceSpec { force_stop, vcpus, ..spec(id(n), generation, power) });
+                let (vcpus, root_generation) = (Vcpus::new(vcpus), Generation::new(root.min(generation)));
+                wishes.push(InstanceSpec { force_stop, vcpus, root_generation, ..spec(id(n), generation, power) });
             }
         }
         let stones = stones.into_iter().map(|(n, generation, now)| Tombstone {
@@ -382,6 +412,9 @@ proptest! {
         prop_assert_eq!(settle(&desired, &machine), 0, "what is at rest stays so");
         for guest in machine.look().guests {
             let Some(spec) = desired.instances.spec(guest.id()) else { continue };
+            if guest.mark.generation <= spec.generation {
+                prop_assert!(guest.mark.root_generation >= spec.root_generation);
+            }
             if guest.mark.generation <= spec.generation && !guest.state.is_on() {
                 prop_assert!(guest.mark.is_size_of(spec));
             }

@@ -3,7 +3,12 @@
 use crate::{
     failure::Failure,
     input,
-    nouns::{Noun, console::ConsoleArgs, remake::Resize, unclaimed::Adopt},
+    nouns::{
+        Noun,
+        console::ConsoleArgs,
+        remake::{Rebuild, Resize},
+        unclaimed::Adopt,
+    },
     out, resolve,
     site::{Said, Site},
     table::Column,
@@ -105,6 +110,8 @@ pub(crate) enum Verb {
     Reset(Act),
     /// Give a stopped instance another size, on the node where it is
     Resize(Resize),
+    /// Give an instance a new root disk from its image or another; what is on it is lost, and volumes stay
+    Rebuild(Rebuild),
     /// Print what the guest has printed on its serial console
     ConsoleLog(ConsoleArgs),
     /// Make a guest that nobody claims an instance again (see `cirro unclaimed`)
@@ -261,6 +268,7 @@ impl Verb {
             Self::Reboot(args) => args.run(site, ActionKind::Reboot).await,
             Self::Reset(args) => args.run(site, ActionKind::Reset).await,
             Self::Resize(args) => args.run(site).await,
+            Self::Rebuild(args) => args.run(site).await,
             Self::ConsoleLog(args) => args.run(site).await,
             Self::Adopt(args) => args.run(site).await,
         }

@@ -1,15 +1,21 @@
-//! `cirro instance resize`: what makes something else of an instance that exists.
+//! `cirro instance resize` and `rebuild`: what makes something else of an instance that exists.
 
 use crate::{
+    escape,
     failure::Failure,
-    nouns::instance::awaited,
+    input,
+    nouns::{Noun, instance::awaited},
     resolve,
     site::Site,
     verbs::{Key, update},
     wait::Wait,
 };
-use cirro_models::compute::{Instance, instance::InstancePatch};
+use cirro_models::{
+    Id, Verbs,
+    compute::{Instance, instance::InstancePatch},
+};
 use clap::Args;
+use std::io::{self, IsTerminal};
 
 #[derive(Debug, Args)]
 pub(crate) struct Resize {
@@ -25,6 +31,23 @@ pub(crate) struct Resize {
     key: Key,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct Rebuild {
+    /// The instance's name or id
+    #[arg(value_name = "NAME|ID")]
+    which: String,
+    /// Another image than the one that it has
+    #[arg(long, value_name = "NAME|ID")]
+    image: Option<String>,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+    #[command(flatten)]
+    wait: Wait,
+    #[command(flatten)]
+    key: Key,
+}
+
 impl Resize {
     pub(crate) async fn run(self, site: &Site) -> Result<(), Failure> {
         let id = resolve::id::<Instance>(site, &self.which).await?;
@@ -32,5 +55,36 @@ impl Resize {
         let patch = InstancePatch { flavor_id, ..InstancePatch::default() };
         let begun = update::<Instance>(site, id, patch, &self.key).await?;
         awaited(site, &self.which, begun, &self.wait).await
+    }
+}
+
+impl Rebuild {
+    pub(crate) async fn run(self, site: &Site) -> Result<(), Failure> {
+        let id = resolve::id::<Instance>(site, &self.which).await?;
+        let image_id = resolve::maybe(site, self.image.as_ref()).await?;
+        if !self.yes {
+            agreed(&get(site, id).await?.label())?;
+        }
+        let patch = InstancePatch { image_id, rebuild: Some(true), ..InstancePatch::default() };
+        let begun = update::<Instance>(site, id, patch, &self.key).await?;
+        awaited(site, &self.which, begun, &self.wait).await
+    }
+}
+
+async fn get(site: &Site, id: Id<Instance>) -> Result<Instance, Failure> {
+    Ok(site.call(None, |ctx| async move { Instance::get(&ctx, id).await }).await?.value)
+}
+
+/// Asks whether it is meant: what is on the root disk is lost.
+fn agreed(label: &str) -> Result<(), Failure> {
+    let what = format!("what is on the root disk of instance {} is lost", escape::line(label));
+    if !io::stdin().is_terminal() {
+        return Err(Failure::usage(format!(
+            "nothing is rebuilt: {what}, and there is no terminal to ask on; repeat with --yes if this is meant"
+        )));
+    }
+    match input::ask(&format!("By a rebuild, {what}; volumes stay. Type yes"))?.as_str() {
+        "yes" | "y" => Ok(()),
+        _ => Err(Failure::failed(format!("nothing is rebuilt: instance {} stays as it is", escape::line(label)))),
     }
 }

@@ -46,3 +46,20 @@ fn an_instance_is_resized_and_awaited() {
     assert_eq!(alice.runs(&["instance", "resize", "web1"]).code, 2, "to which size?");
     assert_eq!(alice.runs(&["instance", "resize", "web1", "--flavor", "none"]).code, 3);
 }
+
+#[test]
+fn a_rebuild_is_asked_about_and_names_another_image_if_there_is_one() {
+    let alice = Alice::logged_in();
+    let other = json!({"name": "other", "format": "qcow2", "status": "ready", "public": false});
+    let other = alice.site.add("machineimage", other);
+    alice.instance("web1");
+    let did = alice.runs(&["instance", "rebuild", "web1"]);
+    assert_eq!(did.code, 2, "there is no terminal: {did:?}");
+    assert!(did.err.contains("root disk of instance web1 is lost") && did.err.contains("--yes"), "{did:?}");
+    assert_eq!(alice.asked("PATCH"), []);
+    assert_eq!(alice.runs(&["instance", "rebuild", "web1", "--yes"]).code, 0);
+    let row = alice.row("instance");
+    assert_eq!((&row["rebuild"], &row["image_id"]), (&json!(true), &json!(crate::fake::PROJECT)));
+    assert_eq!(alice.runs(&["instance", "rebuild", "web1", "--image", "other", "--yes"]).code, 0);
+    assert_eq!(alice.row("instance")["image_id"], other);
+}

@@ -2,6 +2,7 @@
 
 use crate::{
     launch::{self, PLACEMENT, references},
+    rebuild::Rebuild,
     records,
     resize::Resize,
     states,
@@ -41,6 +42,7 @@ impl Controller<Instance> for Instances {
     ) -> Result<Instance> {
         let id = current.id;
         let resize = Resize::fetch(ctx, &current, patch.flavor_id).await?;
+        let rebuild = Rebuild::fetch(ctx, &current, &patch).await?;
         let write = move |tx: &mut Tx<'_>| {
             if resize.is_some() {
                 Resize::begin(tx)?;
@@ -55,16 +57,24 @@ impl Controller<Instance> for Instances {
                 before.require_live()?;
                 resize.take(tx, &before)?;
             }
+            match &rebuild {
+                Some(rebuild) => rebuild.take(tx, &before, &patch)?,
+                None if patch.image_id.is_some_and(|image| image != before.image_id) => {
+                    return Err(changed_meanwhile(&before));
+                }
+                None => {}
+            }
             tx.patch_then(id, patch.clone(), version, |instance, applied| {
                 instance.require_live()?;
-                if applied.changed && instance.plan_id.is_some() {
+                if (applied.changed || rebuild.is_some()) && instance.plan_id.is_some() {
                     instance.touched = Some(true);
                 }
                 if let Some(resize) = resize {
                     resize.apply(instance);
                 }
                 // a wish that is there already, but did not come true, is a new one when it is uttered again
-                let again = !applied.desire && asks_again(&before, instance, patch.power.is_some());
+                let again = asks_again(&before, instance, patch.power.is_some()) || rebuild.is_some();
+                let again = again && !applied.desire;
                 if again {
                     instance.generation = instance.generation.next();
                 }
@@ -73,14 +83,17 @@ impl Controller<Instance> for Instances {
                     instance.status_deadline = states::deadline(&instance.status);
                     instance.status_reason = None;
                 }
+                if rebuild.is_some() {
+                    Rebuild::apply(instance);
+                }
                 Ok(())
             })
         };
         ctx.write(write).await
     }
 
-    /// Delete wins in any state, but for a protected instance. The name and the quota are free at once; the claim on the node stays until the node
-    /// has confirmed.
+    /// Delete wins in any state, but not over a protection. The name and the quota are free at once; the claim on the
+    /// node stays until the node has confirmed.
     async fn delete(&self, ctx: &Context, current: Instance) -> Result<Deleted<Instance>> {
         if current.meta.deleted_at.is_none() {
             current.require_unprotected()?;

@@ -12,6 +12,7 @@ mod overdue;
 mod plans;
 mod powers;
 mod quotas;
+mod rebuilds;
 mod reports;
 mod resizes;
 mod several;

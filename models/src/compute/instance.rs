@@ -50,7 +50,7 @@ choice! {
 #[derive(Model)]
 #[model(service = Compute, path = "instance", scope = Project, unique(project_id, name), accepted)]
 #[model(create = Member, read = Viewer, update = Member, delete = Member, services(read = Storage, read = Images))]
-#[model(input(user_data: Option<UserData>, create))]
+#[model(input(user_data: Option<UserData>, create), input(rebuild: Option<bool>, update))]
 pub struct Instance {
     /// Its id.
     pub id: Id<Instance>,
@@ -63,8 +63,8 @@ pub struct Instance {
     /// Its size. A stopped one can get another, on its node.
     #[model(create, update, desired)]
     pub flavor_id: Id<Flavor>,
-    /// The image that its root disk was made from.
-    #[model(create, filter)]
+    /// The image that its root disk is made from. Another one takes `rebuild`, too: what is on the disk is lost.
+    #[model(create, update, filter)]
     pub image_id: Id<MachineImage>,
     /// The keys that its first boot authorises.
     #[model(create, json)]
@@ -81,6 +81,9 @@ pub struct Instance {
     /// Counts changes of the owner's wish.
     #[model(generation)]
     pub generation: Generation,
+    /// The generation in which its root disk was to be made anew; 0 for one that has its first.
+    #[model(system, default = Generation::new(0))]
+    pub root_generation: Generation,
     /// The generation that its node has last acted on.
     #[model(status)]
     pub observed_generation: Generation,

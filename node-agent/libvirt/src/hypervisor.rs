@@ -265,6 +265,26 @@ impl Hypervisor for Libvirt {
             .await
     }
 
+    async fn rebuild(&self, spec: &InstanceSpec, mark: &Mark) -> Result<()> {
+        self.room.require(0, &format!("a new root disk of instance {}", spec.name))?;
+        let base = self.images.path(&spec.image).await?;
+        let path = self.files.root_disk(spec.id);
+        // complete before the old one goes: what can't be made costs nothing
+        let fresh = disks::fresh_overlay(&path, &base, &spec.image.format, spec.disk_gib).await?;
+        let (spec, mark, node, config) = (spec.clone(), mark.clone(), self.node, self.files.config_disk(spec.id));
+        self.connection
+            .with(move |libvirt| {
+                let domain = own(libvirt, spec.id, node)?.ok_or_else(|| not_here(spec.id))?;
+                switch_off(&domain)?;
+                config_disk::write(&spec, &config)?;
+                fs::rename(&fresh, &path).or_say(|| format!("can't put a new root disk at {}", path.display()))?;
+                let xml = domain::rebuilt(descriptions(&domain)?.1, &spec.image.format, &base, &mark, node).write()?;
+                let defined = Domain::define_xml(libvirt, &xml);
+                defined.map(drop).or_say(|| format!("libvirt refuses the new root disk of {}", spec.name))
+            })
+            .await
+    }
+
     async fn note(&self, mark: &Mark) -> Result<()> {
         let xml = mark::to_bare_element(mark, self.node).write()?;
         self.with_own(mark.id, move |domain| {

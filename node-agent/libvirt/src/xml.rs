@@ -60,6 +60,13 @@ impl Element {
         }
         self
     }
+    /// With each child of this name changed.
+    #[must_use]
+    pub fn with_each(mut self, name: &str, change: impl Fn(Self) -> Self) -> Self {
+        let changed = |child: Self| if child.local_name() == name { change(child) } else { child };
+        self.children = self.children.into_iter().map(changed).collect();
+        self
+    }
 
     /// An attribute's value.
     pub fn get(&self, attribute: &str) -> Option<&str> {

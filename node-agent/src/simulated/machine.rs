@@ -245,6 +245,21 @@ impl Hypervisor for Simulated {
         .await
     }
 
+    async fn rebuild(&self, spec: &InstanceSpec, mark: &Mark) -> Result<()> {
+        self.pass(self.knobs.delay).await;
+        self.may_build(spec.id).await?;
+        self.record(spec.id, "rebuilt", |world| {
+            let guest = world.guest(spec.id)?;
+            let rebuilt = guest.mark.root_generation != mark.root_generation;
+            guest.mark = mark.clone();
+            guest.state = GuestState::Off(OffCause::Host);
+            guest.address = None;
+            world.counts.rebuilt += usize::from(rebuilt);
+            Ok(rebuilt)
+        })
+        .await
+    }
+
     async fn note(&self, mark: &Mark) -> Result<()> {
         self.change(|world| {
             world.guest(mark.id)?.mark = mark.clone();

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Counts {
     pub built: usize,
     pub resized: usize,
+    pub rebuilt: usize,
     pub started: usize,
     pub shut_down: usize,
     pub killed: usize,
