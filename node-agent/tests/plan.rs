@@ -226,6 +226,24 @@ fn a_failed_attempt_waits_and_is_told() {
     }
 }
 
+#[test]
+fn a_new_wish_is_tried_at_once_and_has_not_failed_yet() {
+    let wished = |generation: i64| BTreeMap::from([(id(9), Generation::new(generation))]);
+    let wish =
+        |n| desired(orders(vec![spec(id(9), n, Power::Running)], vec![], vec![]), storage(vec![], vec![], vec![]));
+    let mut memory = Memory::default();
+    memory.heard(&wished(1));
+    for _ in 0..3 {
+        memory.end(Subject::Instance(id(9)), Some("no room".to_owned()));
+    }
+    memory.heard(&wished(1));
+    assert_eq!(plan(Some(&wish(1)), &Observed::default(), &memory), [], "the same wish waits");
+    memory.heard(&wished(2));
+    assert_eq!(plan(Some(&wish(2)), &Observed::default(), &memory).len(), 1);
+    let told = &seen::instances(&wish(2).instances, &Observed::default(), &memory)[0];
+    assert_eq!((told.status.to_string().as_str(), told.reason.as_deref()), ("building", None));
+}
+
 fn any_order() -> impl Strategy<Value = Order> {
     prop_oneof![
         Just(Order::Start),

@@ -6,7 +6,7 @@ use crate::{
     nouns::{
         Noun,
         console::ConsoleArgs,
-        remake::{Rebuild, Resize},
+        remake::{Rebuild, Recover, Resize},
         unclaimed::Adopt,
     },
     out, resolve,
@@ -112,6 +112,8 @@ pub(crate) enum Verb {
     Resize(Resize),
     /// Give an instance a new root disk from its image or another; what is on it is lost, and volumes stay
     Rebuild(Rebuild),
+    /// Try a failed instance again
+    Recover(Recover),
     /// Print what the guest has printed on its serial console
     ConsoleLog(ConsoleArgs),
     /// Make a guest that nobody claims an instance again (see `cirro unclaimed`)
@@ -269,6 +271,7 @@ impl Verb {
             Self::Reset(args) => args.run(site, ActionKind::Reset).await,
             Self::Resize(args) => args.run(site).await,
             Self::Rebuild(args) => args.run(site).await,
+            Self::Recover(args) => args.run(site).await,
             Self::ConsoleLog(args) => args.run(site).await,
             Self::Adopt(args) => args.run(site).await,
         }

@@ -1,4 +1,5 @@
-//! `cirro instance resize` and `rebuild`: what makes something else of an instance that exists.
+//! `cirro instance resize`, `rebuild` and `recover`: what makes something else, or something that works again, of an
+//! instance that exists.
 
 use crate::{
     escape,
@@ -11,8 +12,11 @@ use crate::{
     wait::Wait,
 };
 use cirro_models::{
-    Id, Verbs,
-    compute::{Instance, instance::InstancePatch},
+    Error, Id, Verbs,
+    compute::{
+        Instance,
+        instance::{InstancePatch, InstanceStatus},
+    },
 };
 use clap::Args;
 use std::io::{self, IsTerminal};
@@ -48,6 +52,17 @@ pub(crate) struct Rebuild {
     key: Key,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct Recover {
+    /// The instance's name or id
+    #[arg(value_name = "NAME|ID")]
+    which: String,
+    #[command(flatten)]
+    wait: Wait,
+    #[command(flatten)]
+    key: Key,
+}
+
 impl Resize {
     pub(crate) async fn run(self, site: &Site) -> Result<(), Failure> {
         let id = resolve::id::<Instance>(site, &self.which).await?;
@@ -66,6 +81,25 @@ impl Rebuild {
             agreed(&get(site, id).await?.label())?;
         }
         let patch = InstancePatch { image_id, rebuild: Some(true), ..InstancePatch::default() };
+        let begun = update::<Instance>(site, id, patch, &self.key).await?;
+        awaited(site, &self.which, begun, &self.wait).await
+    }
+}
+
+impl Recover {
+    pub(crate) async fn run(self, site: &Site) -> Result<(), Failure> {
+        let id = resolve::id::<Instance>(site, &self.which).await?;
+        let instance = get(site, id).await?;
+        if instance.status != InstanceStatus::Failed {
+            let label = instance.label();
+            return Err(Error::conflict(format!(
+                "instance {label} is {}, and only a failed one is recovered: see what it does (`cirro instance show {label}`)",
+                instance.status
+            ))
+            .into());
+        }
+        // the same wish, uttered again: a new generation of it
+        let patch = InstancePatch { power: Some(instance.power), ..InstancePatch::default() };
         let begun = update::<Instance>(site, id, patch, &self.key).await?;
         awaited(site, &self.which, begun, &self.wait).await
     }

@@ -63,3 +63,17 @@ fn a_rebuild_is_asked_about_and_names_another_image_if_there_is_one() {
     assert_eq!(alice.runs(&["instance", "rebuild", "web1", "--image", "other", "--yes"]).code, 0);
     assert_eq!(alice.row("instance")["image_id"], other);
 }
+
+#[test]
+fn only_a_failed_instance_is_recovered() {
+    let alice = Alice::logged_in();
+    alice.instance("web1");
+    let did = alice.runs(&["instance", "recover", "web1"]);
+    assert_eq!(did.code, 6, "{did:?}");
+    assert!(did.err.contains("web1 is running, and only a failed one"), "{did:?}");
+    alice.site.state().rows.get_mut("instance").expect("instances")[0]["status"] = "failed".into();
+    alice.site.state().script.insert("instance".into(), vec!["failed", "starting", "running"]);
+    let did = alice.runs(&["instance", "recover", "web1", "--wait"]);
+    assert!(did.code == 0 && did.err.contains("web1: starting") && did.err.contains("web1: running"), "{did:?}");
+    assert_eq!(alice.row("instance")["generation"], 2, "its wish is a new one");
+}
