@@ -134,6 +134,9 @@ pub(crate) struct Narrow {
     /// Only those on this node
     #[arg(long, value_name = "NAME|ID")]
     node: Option<String>,
+    /// Only those that this launch plan has made
+    #[arg(long, value_name = "NAME|ID")]
+    plan: Option<String>,
     #[command(flatten)]
     label: Labelled,
 }
@@ -144,6 +147,7 @@ impl Request<InstanceFilter> for Narrow {
             image_id: resolve::maybe(site, self.image.as_ref()).await?,
             status: self.status,
             node_id: resolve::maybe(site, self.node.as_ref()).await?,
+            plan_id: resolve::maybe(site, self.plan.as_ref()).await?,
             label: self.label.label,
             ..InstanceFilter::default()
         })

@@ -15,4 +15,5 @@ mod loud;
 mod metrics;
 mod process;
 mod refusals;
+mod rolling;
 mod start;
