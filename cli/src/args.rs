@@ -12,6 +12,7 @@ use crate::{
         volume,
     },
     out::{self, Format},
+    quota,
     serve::ServeArgs,
     site::Site,
     site_verbs,
@@ -167,6 +168,14 @@ pub(crate) enum Command {
         cirro project update web --max-volumes 100\n  cirro --project web instance list"
     )]
     Project(project::Verb),
+    /// Quotas: what a project may have, and how much of it is taken
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  cirro quota show\n  cirro --project web quota show -o json\n  \
+        cirro --project web quota set instances=50 memory=200GiB\n\nThe project is the one that you work in, or --project. \
+        Only an operator sets limits."
+    )]
+    Quota(quota::Verb),
     /// Grants: who may do what where
     #[command(
         subcommand,
@@ -234,7 +243,7 @@ pub(crate) enum Command {
         subcommand,
         after_help = "Examples:\n  cirro instance create --name web1 --image debian-12 --flavor small --sshkey laptop --wait\n  \
         cirro instance console-log web1 --lines 20\n  cirro instance stop web1 --wait --timeout 60\n  \
-        cirro instance list --status failed\n  cirro instance delete web1 web2 --wait"
+        cirro instance list --status failed\n  cirro instance resize web1 --flavor large --wait\n  cirro instance delete web1 web2 --wait"
     )]
     Instance(instance::Verb),
     /// Launch many instances by one request
@@ -323,6 +332,7 @@ impl Command {
             Self::Token => login::token(global).await,
             Self::User(verb) => verb.run(&site()?).await,
             Self::Project(verb) => verb.run(&site()?).await,
+            Self::Quota(verb) => verb.run(&site()?).await,
             Self::Grant(verb) => verb.run(&site()?).await,
             Self::Group(verb) => verb.run(&site()?).await,
             Self::Key(verb) => verb.run(&site()?).await,

@@ -19,6 +19,7 @@ mod nouns;
 mod out;
 mod profile;
 mod quantity;
+mod quota;
 mod resolve;
 mod serve;
 mod site;

@@ -51,6 +51,8 @@ struct Preview {
     gone: usize,
     /// Those that are kept.
     kept: Vec<String>,
+    /// How many of them are protected.
+    protected: usize,
 }
 
 impl UndoArgs {
@@ -105,6 +107,12 @@ impl Preview {
                 "{} are kept, because somebody has changed them or attached volumes to them: {named}{more}",
                 self.kept.len()
             ));
+            if self.protected > 0 {
+                lines.push(format!(
+                    "{} of these are protected (see `cirro instance update --no-protect`)",
+                    self.protected
+                ));
+            }
         }
         lines
     }
@@ -126,7 +134,8 @@ fn sorted(instances: &[Instance], used: &BTreeSet<uuid::Uuid>) -> Preview {
     for instance in instances {
         if instance.meta.deleted_at.is_some() {
             preview.gone += 1;
-        } else if instance.touched == Some(true) || used.contains(&instance.id.uuid()) {
+        } else if instance.protected || instance.touched == Some(true) || used.contains(&instance.id.uuid()) {
+            preview.protected += usize::from(instance.protected);
             preview.kept.push(instance.label());
         } else {
             preview.going += 1;

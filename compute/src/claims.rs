@@ -5,6 +5,7 @@ use crate::schedule::{Candidate, Need};
 use cirro_models::{
     Error, GiB, Id, MiB, Result, Vcpus,
     compute::{Instance, LaunchPlan, Node, node::NodeFilter, placement::Placement},
+    identity::Project,
     sql::{AnyConnection, Column, GuidValue, JsonValue, MAX_VALUES, insert_many, load_json, store_json, types::Guid},
 };
 use cirro_server::Tx;
@@ -56,12 +57,28 @@ struct Sum {
     disk_gib: i64,
 }
 
+#[derive(QueryableByName)]
+struct Size {
+    #[diesel(sql_type = st::BigInt)]
+    vcpus: i64,
+    #[diesel(sql_type = st::BigInt)]
+    memory_mib: i64,
+    #[diesel(sql_type = st::BigInt)]
+    disk_gib: i64,
+    #[diesel(sql_type = st::BigInt)]
+    count: i64,
+}
+
 /// Instance, node, processors, memory, disk, placement.
 type HeldRow = (GuidValue, GuidValue, i64, i64, i64, Option<JsonValue>);
 
 /// PostgreSQL's sum of bigints is a numeric.
 const SUMS: &str = "SELECT node_id, CAST(sum(vcpus) AS bigint) AS vcpus, CAST(sum(memory_mib) AS bigint) AS memory_mib, \
                     CAST(sum(disk_gib) AS bigint) AS disk_gib FROM claim GROUP BY node_id";
+/// A claim that a plan holds has no instance, and so no project of its own.
+const HELD: &str = "SELECT vcpus, memory_mib, disk_gib, count(*) AS count FROM claim \
+                    JOIN launchplan ON launchplan.id = claim.held_by WHERE launchplan.project_id = $1 \
+                    GROUP BY vcpus, memory_mib, disk_gib";
 
 fn failed(error: diesel::result::Error) -> Error {
     Error::internal(error)
@@ -170,6 +187,12 @@ pub(crate) fn held(c: &mut AnyConnection, plan: Id<LaunchPlan>) -> Result<Vec<Cl
     rows.into_iter().map(claim).collect::<Result<_, String>>().map_err(Error::internal)
 }
 
+/// What the plans of a project hold: each size with how often.
+pub(crate) fn held_in(c: &mut AnyConnection, project: Id<Project>) -> Result<Vec<(Need, i64)>> {
+    let rows: Vec<Size> = sql_query(HELD).bind::<Guid, _>(project.store()).load(c).map_err(failed)?;
+    Ok(rows.into_iter().map(|row| (need(row.vcpus, row.memory_mib, row.disk_gib), row.count)).collect())
+}
+
 /// The instances of a plan have what it held for them.
 pub(crate) fn hand_over(c: &mut AnyConnection, plan: Id<LaunchPlan>) -> Result<()> {
     let held = claim::table.filter(claim::held_by.eq(Some(plan.store())));
@@ -183,6 +206,19 @@ pub(crate) fn hand_over(c: &mut AnyConnection, plan: Id<LaunchPlan>) -> Result<(
 /// A plan holds nothing any more.
 pub(crate) fn release(c: &mut AnyConnection, plan: Id<LaunchPlan>) -> Result<()> {
     diesel::delete(claim::table.filter(claim::held_by.eq(Some(plan.store())))).execute(c).map(drop).map_err(failed)
+}
+
+/// An instance takes so much from now on.
+pub(crate) fn resize(c: &mut AnyConnection, instance: Id<Instance>, need: &Need) -> Result<()> {
+    diesel::update(claim::table.find(instance.store()))
+        .set((
+            claim::vcpus.eq(need.vcpus.get()),
+            claim::memory_mib.eq(need.memory_mib.get()),
+            claim::disk_gib.eq(need.disk_gib.get()),
+        ))
+        .execute(c)
+        .map(drop)
+        .map_err(failed)
 }
 
 /// An instance takes nothing any more.

@@ -8,7 +8,9 @@ pub mod defaults;
 mod holdings;
 mod launch;
 mod presence;
+mod rebuild;
 mod records;
+mod resize;
 mod routes;
 pub mod schedule;
 pub mod states;
@@ -41,6 +43,7 @@ pub fn service(database: Database) -> Owner {
         .answers(routes::capacity::routes, routes::capacity::describe)
         .answers(routes::why_not::routes, routes::why_not::describe)
         .audits(|ctx| Box::pin(audit::walk(ctx)))
+        .charges(launch::CHARGES)
         .counts(|database| Box::pin(census::count(database)))
         .works::<launch::UndoPlan>()
         .shares(Arc::new(presence::Presence::default()))

@@ -3,7 +3,11 @@
 use crate::{claims, launch::references::Launch};
 use cirro_models::{
     Error, Generation, Id, Result,
-    compute::{Instance, Node, assignment::Tombstone, instance::UserData},
+    compute::{
+        Instance, Node,
+        assignment::{ImageSpec, Tombstone},
+        instance::UserData,
+    },
     sql::{AnyConnection, Both, Column, GuidValue, JsonValue, MAX_VALUES, insert_many, load_json, store_json},
 };
 use diesel::prelude::*;
@@ -59,6 +63,15 @@ pub(crate) fn launches(c: &mut AnyConnection, instances: &[Id<Instance>]) -> Res
         Ok((Id::from_uuid(id.0), launch))
     };
     rows.into_iter().map(read).collect::<Result<_, String>>().map_err(Error::internal)
+}
+
+/// An instance's root disk is made from this image from now on.
+pub(crate) fn set_image(c: &mut AnyConnection, instance: Id<Instance>, image: &ImageSpec) -> Result<()> {
+    diesel::update(launch::table.find(instance.store()))
+        .set(launch::image.eq(store_json(image)))
+        .execute(c)
+        .map(drop)
+        .map_err(failed)
 }
 
 /// Orders that a guest be removed; a newer order replaces an older one.

@@ -33,6 +33,7 @@ pub fn service(database: Database, bytes: ByteStore, limits: &UploadLimits) -> O
         .owns::<MachineImage>(MachineImages)
         .works::<RemoveImage>()
         .audits(|ctx| Box::pin(audit::walk(ctx)))
+        .charges(transfer::CHARGES)
         .answers(routes::routes, routes::describe)
         .shares(Arc::new(Transfers::new(bytes, limits)))
 }

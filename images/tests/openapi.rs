@@ -28,7 +28,7 @@ async fn no_operation_shows_or_changes_what_is_another_projects() {
     let image = site.announce(&member, json!({"name": "private", "format": "raw"})).await;
     assert_eq!(site.put(&member, image.id, &noise(1000, 0), &[]).await.status, 200);
     let (before, files) = (site.image(image.id).await.unwrap(), site.files());
-    let own = Own::from([("machineimage", image.id.to_string())]);
+    let own = Own::from([("machineimage", image.id.to_string()), ("quota", site.actors.project.to_string())]);
     let tried = probe_as_stranger(&site.server, &document(&site.images), outsider.token.expose(), &own, &[]).await;
     assert!(tried > 8, "only {tried} operations were tried");
     assert_eq!(site.image(image.id).await.unwrap(), before);

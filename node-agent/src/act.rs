@@ -17,6 +17,8 @@ pub async fn perform(action: &Action, on: &dyn Hypervisor) -> Result<Option<Stri
                 switch_on(mark, on).await?;
             }
         }
+        Action::Resize { spec, mark } => on.resize(spec, mark).await?,
+        Action::Rebuild { spec, mark } => on.rebuild(spec, mark).await?,
         Action::Note { mark } => on.note(mark).await?,
         Action::Start { mark, .. } => {
             on.note(mark).await?;

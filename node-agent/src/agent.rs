@@ -212,6 +212,7 @@ impl Wheel {
     fn forget(&mut self, desired: Option<&Desired>, observed: &Observed) {
         let Some(desired) = desired else { return };
         self.consoles.keep(&desired.instances.console_logs);
+        self.memory.heard(&desired.instances.manifest);
         self.memory.keep(|subject| match subject {
             Subject::Instance(id) => desired.instances.manifest.contains_key(&id) || observed.guest(id).is_some(),
             Subject::Volume(id) => {
@@ -361,6 +362,8 @@ impl Action {
     fn verb(&self) -> &'static str {
         match self {
             Self::Build { .. } => "build",
+            Self::Resize { .. } => "resize",
+            Self::Rebuild { .. } => "rebuild",
             Self::Note { .. } => "note",
             Self::Start { .. } => "start",
             Self::Shutdown { .. } => "shutdown",

@@ -27,6 +27,8 @@ pub struct Mark {
     pub memory_mib: MiB,
     /// Its size.
     pub disk_gib: GiB,
+    /// The generation of desire that its root disk was made for; 0 for the first one.
+    pub root_generation: Generation,
     /// What was last ordered, written down before it is done.
     pub order: Order,
     /// Actions that are done, the latest last: an agent that was killed between acting and reporting does not act again.
@@ -48,9 +50,26 @@ impl Mark {
             vcpus: spec.vcpus,
             memory_mib: spec.memory_mib,
             disk_gib: spec.disk_gib,
+            root_generation: spec.root_generation,
             order: if spec.power == Power::Running { Order::Start } else { Order::Stop },
             done: Vec::new(),
         }
+    }
+    /// Whether the guest is as large as it should be.
+    pub fn is_size_of(&self, spec: &InstanceSpec) -> bool {
+        (self.vcpus, self.memory_mib, self.disk_gib) == (spec.vcpus, spec.memory_mib, spec.disk_gib)
+    }
+    /// The same with a new root disk from the image that is asked for, and its first start or none before it.
+    #[must_use]
+    pub fn rebuilt(mut self, spec: &InstanceSpec) -> Self {
+        (self.image_id, self.root_generation) = (spec.image.id, spec.root_generation);
+        self.ordering(if spec.power == Power::Running { Order::Start } else { Order::Stop })
+    }
+    /// The same with the size that is asked for.
+    #[must_use]
+    pub fn sized(mut self, spec: &InstanceSpec) -> Self {
+        (self.vcpus, self.memory_mib, self.disk_gib) = (spec.vcpus, spec.memory_mib, spec.disk_gib);
+        self
     }
     /// The same with another order.
     #[must_use]

@@ -63,6 +63,12 @@ pub trait Hypervisor: Send + Sync + 'static {
     /// Replaces a guest's mark, durably.
     async fn note(&self, mark: &Mark) -> Result<()>;
 
+    /// Gives a guest that is off the size of this spec and this mark, at once; its disk only grows.
+    async fn resize(&self, spec: &InstanceSpec, mark: &Mark) -> Result<()>;
+
+    /// Gives a guest a new root disk from the image of this spec, and this mark; one that runs loses its power for that.
+    async fn rebuild(&self, spec: &InstanceSpec, mark: &Mark) -> Result<()>;
+
     /// Switches a guest on.
     async fn start(&self, id: Id<Instance>) -> Result<()>;
 

@@ -5,7 +5,7 @@ use crate::{
     guest::{Guest, Order},
     plan::{Action, Subject},
 };
-use cirro_models::{Id, compute::Instance};
+use cirro_models::{Generation, Id, compute::Instance};
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
@@ -46,6 +46,7 @@ pub struct Memory {
     trouble: BTreeMap<Subject, Trouble>,
     asked: BTreeMap<Id<Instance>, Asked>,
     started: BTreeMap<Id<Instance>, (u32, Duration)>,
+    wished: BTreeMap<Id<Instance>, Generation>,
 }
 
 impl Memory {
@@ -114,10 +115,21 @@ impl Memory {
             self.asked.entry(id).or_insert(Asked { first: self.now, last: self.now });
         }
     }
+    /// Takes note of what is wished. A wish that is new is tried at once, however often an older one has failed.
+    pub fn heard(&mut self, wishes: &BTreeMap<Id<Instance>, Generation>) {
+        for (id, generation) in wishes {
+            let before = self.wished.insert(*id, *generation);
+            if before.is_some_and(|before| before < *generation) {
+                self.trouble.remove(&Subject::Instance(*id));
+                self.started.remove(id);
+            }
+        }
+    }
     /// Forgets what no longer exists.
     pub fn keep(&mut self, exists: impl Fn(Subject) -> bool) {
         self.trouble.retain(|subject, _| exists(*subject));
         self.started.retain(|id, _| exists(Subject::Instance(*id)));
+        self.wished.retain(|id, _| exists(Subject::Instance(*id)));
     }
 }
 

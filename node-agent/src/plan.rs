@@ -4,6 +4,7 @@
 //! The rules that keep guests alive stand here and nowhere else:
 //! * without both services' orders there is nothing to do;
 //! * only a tombstone of the same epoch, not older than the guest's mark, removes anything;
+//! * a root disk is replaced once for each generation that asks for it, and for none that is older than the disk;
 //! * a guest that the manifest does not list is left alone;
 //! * orders older than the guest's mark come from a control plane that was put back to an earlier state, and are not
 //!   followed;
@@ -42,6 +43,20 @@ pub enum Action {
         /// All about it.
         spec: Arc<InstanceSpec>,
         /// Its first mark.
+        mark: Mark,
+    },
+    /// Give a guest that is off another size.
+    Resize {
+        /// The size.
+        spec: Arc<InstanceSpec>,
+        /// The mark.
+        mark: Mark,
+    },
+    /// Give a guest a new root disk.
+    Rebuild {
+        /// All about it.
+        spec: Arc<InstanceSpec>,
+        /// The mark.
         mark: Mark,
     },
     /// Only write the mark.
@@ -109,6 +124,8 @@ impl Action {
     pub fn subject(&self) -> Subject {
         match self {
             Self::Build { mark, .. }
+            | Self::Resize { mark, .. }
+            | Self::Rebuild { mark, .. }
             | Self::Note { mark }
             | Self::Start { mark, .. }
             | Self::Shutdown { mark }
@@ -153,8 +170,31 @@ fn of_instance(id: Id<Instance>, desired: &Desired, observed: &Observed, memory:
     };
     match guest {
         None => Some(Action::Build { spec: spec.clone(), mark: first_mark(spec, &desired.instances) }),
-        Some(guest) => power::next(spec, guest, &desired.instances, memory).or(disks),
+        Some(guest) => {
+            let shape = of_shape(spec, guest);
+            shape.or_else(|| power::next(spec, guest, &desired.instances, memory)).or(disks)
+        }
     }
+}
+
+/// What a guest needs before it is started again.
+fn of_shape(spec: &Arc<InstanceSpec>, guest: &Guest) -> Option<Action> {
+    if awaits_root(spec, guest) {
+        return Some(Action::Rebuild { spec: spec.clone(), mark: guest.mark.clone().rebuilt(spec) });
+    }
+    awaits_size(spec, guest).then(|| Action::Resize { spec: spec.clone(), mark: guest.mark.clone().sized(spec) })
+}
+
+/// Whether a guest is to get a new root disk. Only a newer generation counts: what a control plane has forgotten that
+/// was put back to an earlier state is no reason to lose a disk.
+pub(crate) fn awaits_root(spec: &InstanceSpec, guest: &Guest) -> bool {
+    spec.generation >= guest.mark.generation && spec.root_generation > guest.mark.root_generation
+}
+
+/// Whether a guest is to get another size now: one that is on keeps its own until it is off.
+pub(crate) fn awaits_size(spec: &InstanceSpec, guest: &Guest) -> bool {
+    let newer = spec.generation >= guest.mark.generation;
+    newer && !guest.state.is_on() && !guest.mark.is_size_of(spec)
 }
 
 /// A guest that is not made yet needs no reboot: those that are asked for are done by making it.

@@ -6,11 +6,11 @@ use crate::{
     guest::{Guest, GuestState, OffCause, Order},
     hypervisor::Observed,
     memory::{Memory, Trouble},
-    plan::Subject,
+    plan::{self, Subject},
     power::STOP_PATIENCE,
 };
 use cirro_models::{
-    Id,
+    Generation, Id,
     compute::{
         assignment::{AssignedAction, InstanceSpec},
         instance::{InstanceStatus, Power},
@@ -65,6 +65,18 @@ fn instance(spec: &InstanceSpec, guest: Option<&Guest>, memory: &Memory) -> Inst
              change the instance's power to take the guest over",
             guest.mark.generation, spec.generation
         ));
+        return seen;
+    }
+    if plan::awaits_root(spec, guest) {
+        seen.status = hopeful(InstanceStatus::Building, trouble);
+        return seen;
+    }
+    if plan::awaits_size(spec, guest) {
+        seen.status = hopeful(InstanceStatus::Stopped, trouble);
+        if seen.status == InstanceStatus::Stopped {
+            // the wish has not been followed yet
+            seen.observed_generation = guest.mark.generation.min(Generation::new(spec.generation.get() - 1));
+        }
         return seen;
     }
     (seen.status, seen.reason) = match (&spec.power, guest.state) {

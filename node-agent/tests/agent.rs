@@ -20,7 +20,7 @@ use cirro_models::{
 };
 use cirro_node_agent_core::{
     agent::{Agent, Settings},
-    desk::Desk,
+    desk::{Desk, Papers},
     guest::GuestState,
     hypervisor::Hypervisor,
     simulated::{Counts, Knobs, Simulated},
@@ -188,7 +188,7 @@ async fn a_thousand_guests() {
 }
 
 /// The story that is told with the agent being killed at every one of its steps: a guest is made, gets a volume, is
-/// rebooted, loses the volume, is stopped, and goes with its volume. Answers how often each thing happened.
+/// rebooted, gets a new root disk, loses the volume, is stopped, gets another size, and goes with its volume. Answers how often each thing happened.
 async fn story(kill_at: Option<(usize, bool)>) -> (Counts, usize) {
     let (desk, machine) = (Arc::new(Desk::new(None)), Arc::new(Simulated::new(Knobs::default())));
     let fused = Arc::new(Fused::new(machine.clone(), kill_at));
@@ -218,10 +218,34 @@ async fn story(kill_at: Option<(usize, bool)>) -> (Counts, usize) {
         assert_eq!(ended.await.unwrap().error, None);
         is(&desk, web, InstanceStatus::Running).await;
     }
+    let disks = machine.look().guests[0].disks.clone();
+    let generation = desk.with(|papers| {
+        let spec = papers.specs.get_mut(&web).unwrap();
+        spec.generation = spec.generation.next();
+        (spec.root_generation, spec.image.id) = (spec.generation, id(3));
+        spec.generation
+    });
+    let rebuilt = |papers: &Papers| {
+        let seen = papers.seen.get(&web).filter(|seen| seen.observed_generation == generation)?;
+        (seen.status == InstanceStatus::Running).then_some(())
+    };
+    desk.wait("it runs from its new disk", SOON, rebuilt).await.unwrap();
+    let guest = machine.look().guests.remove(0);
+    assert_eq!((guest.mark.image_id, guest.mark.root_generation, guest.disks), (id(3), generation, disks));
     desk.with(|papers| papers.attachments[0].detach = true);
     desk.wait("detached", SOON, |papers| papers.attachments.is_empty().then_some(())).await.unwrap();
     desk.wish(web, Power::Stopped, false);
     is(&desk, web, InstanceStatus::Stopped).await;
+    let generation = desk.with(|papers| {
+        let spec = papers.specs.get_mut(&web).unwrap();
+        (spec.vcpus, spec.generation) = (cirro_models::Vcpus::new(2), spec.generation.next());
+        spec.generation
+    });
+    let resized = |papers: &Papers| {
+        papers.seen.get(&web).filter(|seen| seen.observed_generation == generation).map(|seen| seen.status.clone())
+    };
+    assert_eq!(desk.wait("it is resized", SOON, resized).await.unwrap(), InstanceStatus::Stopped);
+    assert_eq!(machine.look().guests[0].mark.vcpus.get(), 2);
     desk.bury(web);
     desk.with(|papers| {
         papers.volumes.clear();
@@ -241,7 +265,9 @@ async fn killed_at_any_step_nothing_is_lost_and_nothing_is_done_twice() {
     let (undisturbed, steps) = story(None).await;
     let once = Counts {
         built: 1,
-        started: 3,
+        resized: 1,
+        rebuilt: 1,
+        started: 4,
         shut_down: 2,
         killed: 1,
         removed: 1,

@@ -5,7 +5,7 @@
 mod kit;
 
 use cirro_models::{
-    Generation, GiB, Id,
+    Generation, GiB, Id, Vcpus,
     compute::{
         Instance,
         assignment::{AssignedAction, AssignedInstance, InstanceSpec, NodeAssignment, Tombstone},
@@ -93,6 +93,8 @@ fn word(spec: &InstanceSpec, guest: Guest) -> &'static str {
         [Action::Start { .. }] => "start",
         [Action::Shutdown { .. }] => "shutdown",
         [Action::Kill { .. }] => "kill",
+        [Action::Rebuild { mark, .. }] if mark.root_generation == spec.root_generation => "rebuild",
+        [Action::Resize { mark, .. }] if mark.is_size_of(spec) => "resize",
         other => panic!("unexpected: {other:?}"),
     }
 }
@@ -136,6 +138,70 @@ fn what_a_guest_that_is_on_gets() {
 }
 
 #[test]
+fn a_guest_is_resized_while_it_is_off_and_before_it_is_started() {
+    let large = |power| InstanceSpec { vcpus: Vcpus::new(2), ..spec(id(9), 5, power) };
+    let off = |generation| guest(9, generation, Order::Stop, GuestState::Off(OffCause::Guest));
+    let on = |order| guest(9, 4, order, GuestState::Running);
+    for (what, wish, is, expected) in [
+        ("off and to stay off", large(Power::Stopped), off(4), "resize"),
+        ("off and to be started", large(Power::Running), off(4), "resize"),
+        ("going off", large(Power::Stopped), on(Order::Running), "shutdown"),
+        ("on", large(Power::Running), on(Order::Running), "note"),
+        ("an older wish", large(Power::Stopped), off(6), "nothing"),
+    ] {
+        assert_eq!(word(&wish, is), expected, "{what}");
+    }
+}
+
+#[test]
+fn a_root_disk_is_replaced_once_for_each_generation_that_asks_for_it() {
+    let asked = |of: i64| InstanceSpec { root_generation: Generation::new(of), ..spec(id(9), 5, Power::Running) };
+    let is = |generation, has: i64, state| {
+        let mut guest = guest(9, generation, Order::Running, state);
+        guest.mark.root_generation = Generation::new(has);
+        guest
+    };
+    let off = GuestState::Off(OffCause::Guest);
+    for (what, wish, is, expected) in [
+        ("on", asked(5), is(4, 0, GuestState::Running), "rebuild"),
+        ("off", asked(5), is(4, 3, off), "rebuild"),
+        ("asked for, then stopped and started", asked(3), is(4, 0, GuestState::Running), "rebuild"),
+        ("rebuilt already", asked(5), is(5, 5, GuestState::Running), "nothing"),
+        ("rebuilt, then asked for something else", asked(3), is(4, 3, GuestState::Running), "note"),
+        ("a control plane that has forgotten a rebuild", asked(2), is(4, 3, GuestState::Running), "note"),
+        ("an older wish", asked(5), is(6, 0, GuestState::Running), "nothing"),
+    ] {
+        assert_eq!(word(&wish, is), expected, "{what}");
+    }
+    let wish = InstanceSpec { power: Power::Stopped, ..asked(5) };
+    let rebuilt = is(4, 0, off).mark.rebuilt(&wish);
+    assert_eq!(
+        (rebuilt.order, rebuilt.root_generation.get()),
+        (Order::Stop, 5),
+        "one that is to be off is not started"
+    );
+}
+
+#[test]
+fn a_size_that_is_awaited_is_not_reported_as_had() {
+    let wish = InstanceSpec { vcpus: Vcpus::new(2), ..spec(id(9), 5, Power::Stopped) };
+    let desired = desired(orders(vec![wish.clone()], vec![], vec![]), storage(vec![], vec![], vec![]));
+    let guest = guest(9, 4, Order::Stop, GuestState::Off(OffCause::Guest));
+    let told = |guest: &Guest, memory: &Memory| {
+        let seen = seen::instances(&desired.instances, &machine(vec![guest.clone()]), memory).remove(0);
+        (seen.status.to_string(), seen.observed_generation.get())
+    };
+    let mut memory = Memory::default();
+    assert_eq!(told(&guest, &memory), ("stopped".to_owned(), 4));
+    for _ in 0..3 {
+        memory.end(Subject::Instance(id(9)), Some("the disk is full".to_owned()));
+    }
+    assert_eq!(told(&guest, &memory), ("failed".to_owned(), 5));
+    let resized = Guest { mark: guest.mark.clone().sized(&wish), ..guest };
+    assert_eq!(told(&resized, &Memory::default()), ("stopped".to_owned(), 5));
+}
+
+#[test]
 fn a_guest_that_keeps_dying_rests() {
     let desired =
         desired(orders(vec![spec(id(9), 1, Power::Running)], vec![], vec![]), storage(vec![], vec![], vec![]));
@@ -170,6 +236,24 @@ fn a_failed_attempt_waits_and_is_told() {
         assert_eq!((told.status.to_string().as_str(), told.reason.as_deref()), (expected, Some("no room")));
         memory.now = memory.next_attempt().unwrap();
     }
+}
+
+#[test]
+fn a_new_wish_is_tried_at_once_and_has_not_failed_yet() {
+    let wished = |generation: i64| BTreeMap::from([(id(9), Generation::new(generation))]);
+    let wish =
+        |n| desired(orders(vec![spec(id(9), n, Power::Running)], vec![], vec![]), storage(vec![], vec![], vec![]));
+    let mut memory = Memory::default();
+    memory.heard(&wished(1));
+    for _ in 0..3 {
+        memory.end(Subject::Instance(id(9)), Some("no room".to_owned()));
+    }
+    memory.heard(&wished(1));
+    assert_eq!(plan(Some(&wish(1)), &Observed::default(), &memory), [], "the same wish waits");
+    memory.heard(&wished(2));
+    assert_eq!(plan(Some(&wish(2)), &Observed::default(), &memory).len(), 1);
+    let told = &seen::instances(&wish(2).instances, &Observed::default(), &memory)[0];
+    assert_eq!((told.status.to_string().as_str(), told.reason.as_deref()), ("building", None));
 }
 
 fn any_order() -> impl Strategy<Value = Order> {
@@ -215,7 +299,7 @@ fn any_guests() -> impl Strategy<Value = Vec<Guest>> {
 
 prop_compose! {
     fn any_desired()(
-        specs in vec((0..6_u128, 1..4_i64, any::<bool>(), any::<bool>()), 0..6),
+        specs in vec((0..6_u128, 1..4_i64, any::<bool>(), any::<bool>(), 1..3_i64, 0..3_i64), 0..6),
         stones in vec((0..6_u128, 1..4_i64, any::<bool>()), 0..4),
         actions in vec((0..3_u128, 0..6_u128, any::<bool>()), 0..3),
         volumes in vec(0..3_u128, 0..3),
@@ -223,10 +307,11 @@ prop_compose! {
         gone in vec(0..3_u128, 0..3),
     ) -> Desired {
         let mut wishes: Vec<InstanceSpec> = Vec::new();
-        for (n, generation, on, force_stop) in specs {
+        for (n, generation, on, force_stop, vcpus, root) in specs {
             let power = if on { Power::Running } else { Power::Stopped };
             if wishes.iter().all(|wish| wish.id != id(n)) {
-                wishes.push(InstanceSpec { force_stop, ..spec(id(n), generation, power) });
+                let (vcpus, root_generation) = (Vcpus::new(vcpus), Generation::new(root.min(generation)));
+                wishes.push(InstanceSpec { force_stop, vcpus, root_generation, ..spec(id(n), generation, power) });
             }
         }
         let stones = stones.into_iter().map(|(n, generation, now)| Tombstone {
@@ -357,6 +442,12 @@ proptest! {
         prop_assert_eq!(settle(&desired, &machine), 0, "what is at rest stays so");
         for guest in machine.look().guests {
             let Some(spec) = desired.instances.spec(guest.id()) else { continue };
+            if guest.mark.generation <= spec.generation {
+                prop_assert!(guest.mark.root_generation >= spec.root_generation);
+            }
+            if guest.mark.generation <= spec.generation && !guest.state.is_on() {
+                prop_assert!(guest.mark.is_size_of(spec));
+            }
             if guest.mark.generation == spec.generation && guest.mark.order != Order::OffByItself {
                 prop_assert_eq!(guest.state.is_on(), spec.power == Power::Running);
             }

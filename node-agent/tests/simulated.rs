@@ -4,7 +4,10 @@
 #[allow(unreachable_pub, missing_docs, reason = "a kit for tests")]
 mod kit;
 
-use cirro_models::compute::{Instance, instance::Power};
+use cirro_models::{
+    Generation,
+    compute::{Instance, assignment::InstanceSpec, instance::Power},
+};
 use cirro_node_agent_core::{
     guest::Mark,
     hypervisor::Hypervisor,
@@ -80,6 +83,10 @@ async fn the_ledger_tells_each_effect_once_and_what_a_crash_took() {
         machine.remove(id(3)).await.unwrap();
     }
     machine.remove(id(2)).await.unwrap();
+    let wish = InstanceSpec { root_generation: Generation::new(2), ..spec(id(1), 2, Power::Running) };
+    for _ in 0..2 {
+        machine.rebuild(&wish, &Mark::of(&wish)).await.unwrap();
+    }
     machine.lose().await;
     assert!(build(&machine, 4).await.unwrap_err().contains("crashed"));
     let refusing = failing(&[(Fault::Refuse, 0)]).recorded(book());
@@ -87,6 +94,7 @@ async fn the_ledger_tells_each_effect_once_and_what_a_crash_took() {
     ledger.end().await;
     assert!(build(&refusing, 5).await.unwrap_err().contains("ledger"));
     let line = |n, what: &str| format!("{} {what}", id::<Instance>(n));
-    let expected = [(1, "built"), (1, "started"), (2, "built"), (2, "removed"), (1, "lost"), (5, "refused")];
+    let expected =
+        [(1, "built"), (1, "started"), (2, "built"), (2, "removed"), (1, "rebuilt"), (1, "lost"), (5, "refused")];
     assert_eq!(lines(&path), expected.map(|(n, what)| line(n, what)));
 }

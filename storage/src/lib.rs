@@ -33,6 +33,7 @@ pub fn service(database: Database) -> Owner {
         .owns::<StoragePool>(StoragePools)
         .owns::<Volume>(Volumes)
         .owns::<Attachment>(Attachments)
+        .charges(records::CHARGES)
         .answers(routes::assignment::routes, routes::assignment::describe)
         .answers(routes::report::routes, routes::report::describe)
         .audits(|ctx| Box::pin(audit::walk(ctx)))

@@ -3,11 +3,11 @@
 use cirro_models::{
     Error, GiB, Id, Result,
     compute::Node,
-    identity::Project,
+    identity::{Project, Resource},
     sql::{AnyConnection, Both, Column, GuidValue, JsonValue, load_json, store_json, types::Guid},
     storage::{StoragePool, Volume},
 };
-use cirro_server::{Tx, db::database_error};
+use cirro_server::{Tx, db::database_error, http::Charges};
 use diesel::{prelude::*, sql_query, sql_types as st};
 use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
@@ -28,6 +28,10 @@ diesel::table! {
 pub(crate) const VOLUMES: &str = "volumes";
 /// How much they take together, in GiB.
 pub(crate) const VOLUME_GIB: &str = "volume_gib";
+
+/// What volumes take of a project's quota. Nothing is set aside: a volume is charged when there is a row of it.
+pub(crate) const CHARGES: Charges =
+    Charges { resources: &[Resource::Volumes, Resource::VolumeGib], reserved: |_, _| Ok(Vec::new()) };
 
 /// Takes a new volume's share of its project's quota. Everybody takes these in the order of their names, so that nobody
 /// waits for somebody who waits for them.

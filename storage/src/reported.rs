@@ -118,6 +118,7 @@ mod tests {
             project_id: Id::new(),
             name: "data".parse().unwrap(),
             size_gib: GiB::new(1),
+            protected: false,
             pool_id: None,
             node_id: None,
             status: status.clone(),

@@ -38,6 +38,7 @@ async fn no_operation_shows_or_changes_what_is_another_projects() {
         ("storagepool", pool.id.to_string()),
         ("nodeassignment", site.node.to_string()),
         ("nodereport", site.node.to_string()),
+        ("quota", site.actors.project.to_string()),
     ]);
     let kept = async || {
         let service = site.service();

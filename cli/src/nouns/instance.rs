@@ -3,11 +3,20 @@
 use crate::{
     failure::Failure,
     input,
-    nouns::{Noun, console::ConsoleArgs, instance_delete::DeleteInstances, unclaimed::Adopt},
+    nouns::{
+        Noun,
+        console::ConsoleArgs,
+        instance_delete::DeleteInstances,
+        remake::{Rebuild, Recover, Resize},
+        unclaimed::Adopt,
+    },
     out, resolve,
-    site::Site,
+    site::{Said, Site},
     table::Column,
-    verbs::{Create, Key, LabelChanges, Labelled, Labels, List, Request, Show, Update, create, show, update},
+    verbs::{
+        Create, Key, LabelChanges, Labelled, Labels, List, Protection, Request, Show, Update, create, show,
+        update,
+    },
     wait::{self, Ended, Patience, Progress, Wait},
 };
 use cirro_models::{
@@ -106,7 +115,7 @@ pub(crate) enum Verb {
     Show(Show),
     /// Create an instance from an image, and start it
     Create(Create<New, Wait>),
-    /// Change an instance's name or labels
+    /// Change an instance's name, labels or protection
     Update(Update<Change>),
     /// Delete instances with their root disks, by name, or many by label or launch plan; attached volumes stay
     #[command(after_help = DELETE_HELP)]
@@ -119,6 +128,12 @@ pub(crate) enum Verb {
     Reboot(Act),
     /// Cut the power and give it back, for a guest that hangs
     Reset(Act),
+    /// Give a stopped instance another size, on the node where it is
+    Resize(Resize),
+    /// Give an instance a new root disk from its image or another; what is on it is lost, and volumes stay
+    Rebuild(Rebuild),
+    /// Try a failed instance again
+    Recover(Recover),
     /// Print what the guest has printed on its serial console
     ConsoleLog(ConsoleArgs),
     /// Make a guest that nobody claims an instance again (see `cirro unclaimed`)
@@ -139,6 +154,9 @@ pub(crate) struct Narrow {
     /// Only those on this node
     #[arg(long, value_name = "NAME|ID")]
     node: Option<String>,
+    /// Only those that this launch plan has made
+    #[arg(long, value_name = "NAME|ID")]
+    plan: Option<String>,
     #[command(flatten)]
     label: Labelled,
 }
@@ -149,6 +167,7 @@ impl Request<InstanceFilter> for Narrow {
             image_id: resolve::maybe(site, self.image.as_ref()).await?,
             status: self.status,
             node_id: resolve::maybe(site, self.node.as_ref()).await?,
+            plan_id: resolve::maybe(site, self.plan.as_ref()).await?,
             label: self.label.label,
             ..InstanceFilter::default()
         })
@@ -175,6 +194,9 @@ pub(crate) struct New {
     /// Leave it off for now
     #[arg(long)]
     stopped: bool,
+    /// Refuse to delete or rebuild it until that is lifted
+    #[arg(long)]
+    protect: bool,
     #[command(flatten)]
     labels: Labels,
 }
@@ -191,6 +213,7 @@ impl Request<NewInstance> for New {
             image_id: resolve::id(site, &self.image).await?,
             ssh_key_ids: Some(keys).filter(|keys| !keys.is_empty()),
             power: self.stopped.then_some(Power::Stopped),
+            protected: self.protect.then_some(true),
             user_data: user_data.map(UserData::new),
             labels: self.labels.read(),
         })
@@ -203,11 +226,14 @@ pub(crate) struct Change {
     #[arg(long)]
     name: Option<Name>,
     #[command(flatten)]
+    protection: Protection,
+    #[command(flatten)]
     labels: LabelChanges,
 }
 impl Request<InstancePatch> for Change {
     async fn read(self, _: &Site) -> Result<InstancePatch, Failure> {
-        Ok(InstancePatch { name: self.name, labels: self.labels.read(), ..InstancePatch::default() })
+        let (protected, labels) = (self.protection.read(), self.labels.read());
+        Ok(InstancePatch { name: self.name, protected, labels, ..InstancePatch::default() })
     }
 }
 
@@ -267,6 +293,9 @@ impl Verb {
             }
             Self::Reboot(args) => args.run(site, ActionKind::Reboot).await,
             Self::Reset(args) => args.run(site, ActionKind::Reset).await,
+            Self::Resize(args) => args.run(site).await,
+            Self::Rebuild(args) => args.run(site).await,
+            Self::Recover(args) => args.run(site).await,
             Self::ConsoleLog(args) => args.run(site).await,
             Self::Adopt(args) => args.run(site).await,
         }
@@ -276,8 +305,13 @@ impl Verb {
 async fn power(site: &Site, which: &str, patch: InstancePatch, wait: &Wait, key: &Key) -> Result<(), Failure> {
     let id = resolve::id::<Instance>(site, which).await?;
     let begun = update::<Instance>(site, id, patch, key).await?;
+    awaited(site, which, begun, wait).await
+}
+
+/// Shows what was begun, or waits until the node has followed the wish.
+pub(super) async fn awaited(site: &Site, which: &str, begun: Said<Instance>, wait: &Wait) -> Result<(), Failure> {
     let Some(longest) = wait.longest() else { return show(site, &begun).await };
-    match wait::until(site, id, longest, powered).await? {
+    match wait::until(site, begun.value.id, longest, powered).await? {
         Ended::Reached(said) => show(site, &said).await,
         Ended::Gone => Err(Failure::failed(format!("instance {which} was deleted meanwhile"))),
     }

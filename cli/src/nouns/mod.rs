@@ -15,6 +15,7 @@ pub(crate) mod node;
 pub(crate) mod plan;
 pub(crate) mod pool;
 pub(crate) mod project;
+pub(crate) mod remake;
 pub(crate) mod ssh_key;
 pub(crate) mod unclaimed;
 pub(crate) mod user;

@@ -87,7 +87,8 @@ fn number(text: &str, max: i64) -> Result<i64, String> {
     let number = text.parse().ok().filter(|number| (0..=max).contains(number));
     number.ok_or_else(|| format!("give a whole number from 0 to {max}"))
 }
-fn count(text: &str) -> Result<Count, String> {
+/// How many of something.
+pub(crate) fn count(text: &str) -> Result<Count, String> {
     number(text, Count::MAX.get()).map(Count::new)
 }
 /// Virtual processors.

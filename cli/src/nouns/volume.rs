@@ -7,7 +7,8 @@ use crate::{
     site::Site,
     table::Column,
     verbs::{
-        Create, Delete, Ending, Key, LabelChanges, Labelled, Labels, List, Request, Show, Update, create, delete, show,
+        Create, Delete, Ending, Key, LabelChanges, Labelled, Labels, List, Protection, Request, Show, Update, create,
+        delete, show,
     },
     wait::{Patience, Progress, Wait},
 };
@@ -54,7 +55,7 @@ pub(crate) enum Verb {
     Show(Show),
     /// Create an empty volume
     Create(Create<New, Wait>),
-    /// Change a volume's name or labels
+    /// Change a volume's name, labels or protection
     Update(Update<Change>),
     /// Delete volumes and what is on them
     Delete(Delete<Wait>),
@@ -102,12 +103,16 @@ pub(crate) struct New {
     /// Its size, such as 10GiB
     #[arg(long, value_parser = quantity::disk)]
     size: GiB,
+    /// Refuse to delete it until that is lifted
+    #[arg(long)]
+    protect: bool,
     #[command(flatten)]
     labels: Labels,
 }
 impl Request<NewVolume> for New {
     async fn read(self, _: &Site) -> Result<NewVolume, Failure> {
-        Ok(NewVolume { name: self.name, size_gib: self.size, labels: self.labels.read() })
+        let protected = self.protect.then_some(true);
+        Ok(NewVolume { name: self.name, size_gib: self.size, protected, labels: self.labels.read() })
     }
 }
 
@@ -117,11 +122,13 @@ pub(crate) struct Change {
     #[arg(long)]
     name: Option<Name>,
     #[command(flatten)]
+    protection: Protection,
+    #[command(flatten)]
     labels: LabelChanges,
 }
 impl Request<VolumePatch> for Change {
     async fn read(self, _: &Site) -> Result<VolumePatch, Failure> {
-        Ok(VolumePatch { name: self.name, labels: self.labels.read() })
+        Ok(VolumePatch { name: self.name, protected: self.protection.read(), labels: self.labels.read() })
     }
 }
 

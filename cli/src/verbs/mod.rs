@@ -68,6 +68,23 @@ impl LabelChanges {
     }
 }
 
+/// Whether something may be deleted.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Protection {
+    /// Refuse to delete it from now on
+    #[arg(long, conflicts_with = "no_protect")]
+    protect: bool,
+    /// Let it be deleted again
+    #[arg(long)]
+    no_protect: bool,
+}
+impl Protection {
+    /// As the API takes it: absent where nothing is said.
+    pub(crate) fn read(&self) -> Option<bool> {
+        (self.protect || self.no_protect).then_some(self.protect)
+    }
+}
+
 /// The label that listed things must have.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Labelled {

@@ -228,6 +228,7 @@ fn answer(state: &mut State, request: &HttpRequest, body: &[u8]) -> HttpResponse
         ("GET", ["capacity", flavor]) => {
             HttpResponse::Ok().json(json!({"flavor_id": flavor, "more": 7, "bound": "quota"}))
         }
+        ("GET", ["quota", project]) => HttpResponse::Ok().json(quota(state, path[0], project)),
         ("GET", [_, _, "bytes"]) => HttpResponse::Ok().body(state.bytes.clone()),
         ("GET", [model]) => list(state, model, &query),
         ("POST", [model]) => {
@@ -273,6 +274,20 @@ fn answer(state: &mut State, request: &HttpRequest, body: &[u8]) -> HttpResponse
         }
         _ => problem(404, "not-found", ""),
     }
+}
+
+/// What a service tells of a project.
+fn quota(state: &mut State, service: &str, project: &str) -> Value {
+    let share = |resource: &str, limit: Value, used: i64, reserved: i64| json!({"resource": resource, "limit": limit, "used": used, "reserved": reserved});
+    let share = match service {
+        "compute" => {
+            let most = state.row("project", project).map_or(json!(20), |row| row["max_instances"].clone());
+            share("instances", most, 12, 3)
+        }
+        "storage" => share("volume_gib", json!(50), 7, 0),
+        _ => share("image_bytes", json!(1_i64 << 40), 3 << 30, 0),
+    };
+    json!({"project_id": project, "items": [share]})
 }
 
 fn list(state: &State, model: &str, query: &HashMap<String, String>) -> HttpResponse {

@@ -1,10 +1,12 @@
 //! What somebody types, against a small site: what is printed, what is asked of the API, and the exit codes.
 #![allow(clippy::expect_used, missing_docs, unreachable_pub, reason = "a test may stop at anything unexpected")]
 
+mod everyday;
 mod fake;
 mod launch;
 mod many;
 mod queue;
+mod quota;
 
 use fake::{Fake, KEY, PROJECT};
 use serde_json::{Value, json};

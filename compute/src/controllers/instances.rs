@@ -2,11 +2,14 @@
 
 use crate::{
     launch::{self, PLACEMENT, references},
-    records, states,
+    rebuild::Rebuild,
+    records,
+    resize::Resize,
+    states,
 };
 use async_trait::async_trait;
 use cirro_models::{
-    Context, Created, Deleted, Generation, Page, Result, Verbs,
+    Context, Created, Deleted, Error, Generation, Page, Result, Verbs,
     compute::{
         ConsoleLog, Instance, InstanceAction,
         console_log::ConsoleLogFilter,
@@ -43,15 +46,40 @@ impl Controller<Instance> for Instances {
         version: Option<Generation>,
     ) -> Result<Instance> {
         let id = current.id;
+        let resize = Resize::fetch(ctx, &current, patch.flavor_id).await?;
+        let rebuild = Rebuild::fetch(ctx, &current, &patch).await?;
         let write = move |tx: &mut Tx<'_>| {
+            if resize.is_some() {
+                Resize::begin(tx)?;
+            }
             let before: Instance = tx.get(id)?;
+            let resize = match (&resize, patch.flavor_id.filter(|to| *to != before.flavor_id)) {
+                (_, None) => None,
+                (Some(resize), Some(_)) => Some(resize),
+                (None, Some(_)) => return Err(changed_meanwhile(&before)),
+            };
+            if let Some(resize) = resize {
+                before.require_live()?;
+                resize.take(tx, &before)?;
+            }
+            match &rebuild {
+                Some(rebuild) => rebuild.take(tx, &before, &patch)?,
+                None if patch.image_id.is_some_and(|image| image != before.image_id) => {
+                    return Err(changed_meanwhile(&before));
+                }
+                None => {}
+            }
             tx.patch_then(id, patch.clone(), version, |instance, applied| {
                 instance.require_live()?;
-                if applied.changed && instance.plan_id.is_some() {
+                if (applied.changed || rebuild.is_some()) && instance.plan_id.is_some() {
                     instance.touched = Some(true);
                 }
+                if let Some(resize) = resize {
+                    resize.apply(instance);
+                }
                 // a wish that is there already, but did not come true, is a new one when it is uttered again
-                let again = !applied.desire && asks_again(&before, instance, patch.power.is_some());
+                let again = asks_again(&before, instance, patch.power.is_some()) || rebuild.is_some();
+                let again = again && !applied.desire;
                 if again {
                     instance.generation = instance.generation.next();
                 }
@@ -60,15 +88,21 @@ impl Controller<Instance> for Instances {
                     instance.status_deadline = states::deadline(&instance.status);
                     instance.status_reason = None;
                 }
+                if rebuild.is_some() {
+                    Rebuild::apply(instance);
+                }
                 Ok(())
             })
         };
         ctx.write(write).await
     }
 
-    /// Delete wins in any state. The name and the quota are free at once; the claim on the node stays until the node
-    /// has confirmed.
+    /// Delete wins in any state, but not over a protection. The name and the quota are free at once; the claim on the
+    /// node stays until the node has confirmed.
     async fn delete(&self, ctx: &Context, current: Instance) -> Result<Deleted<Instance>> {
+        if current.meta.deleted_at.is_none() {
+            current.require_unprotected()?;
+        }
         release_volumes(ctx, &current).await?;
         let epoch = ctx.database()?.feed().epoch();
         let id = current.id;
@@ -81,10 +115,15 @@ impl Controller<Instance> for Instances {
                 records::add_tombstone(tx.connection(), id, node, instance.generation, epoch)?;
                 return Ok(Deleted::Begun(instance));
             }
+            instance.require_unprotected()?;
             begin_removal(tx, &instance, epoch)
         })
         .await
     }
+}
+
+fn changed_meanwhile(instance: &Instance) -> Error {
+    Error::conflict(format!("instance {} was changed at the same moment: try again", instance.name))
 }
 
 /// Whether the same wish is to be tried again: after it has failed, or by force where the guest does not stop.

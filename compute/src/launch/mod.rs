@@ -11,7 +11,7 @@ mod tend;
 mod undo;
 
 pub(crate) use plan::{hold_ends, take};
-pub(crate) use quota::room as room_in_quota;
+pub(crate) use quota::{CHARGES, resize as resize_in_quota, room as room_in_quota};
 pub(crate) use references::Referenced;
 pub(crate) use rows::{accept_one, group_of, instance_id};
 pub(crate) use secret::{add_user_data, forget_user_data, keep_user_data};

@@ -51,7 +51,7 @@ pub(crate) async fn fetch(
 }
 
 /// A missing reference is a value that can't be used, named by its field.
-fn named(field: &'static str, error: Error) -> Error {
+pub(crate) fn named(field: &'static str, error: Error) -> Error {
     if error.is_not_found() { Error::invalid(field, error.to_string()) } else { error }
 }
 
@@ -69,6 +69,21 @@ async fn ssh_keys(ctx: &Context, project: Id<Project>, ids: &[Id<SshKey>]) -> Re
 
 /// The image as its node needs it, if this project may use it and it fits.
 fn usable(image: &MachineImage, project: Id<Project>, flavor: &Flavor) -> Result<ImageSpec> {
+    let (spec, needed) = ready(image, project)?;
+    if needed.get().unsigned_abs() > flavor.disk_gib.bytes() {
+        return Err(Error::invalid(
+            "flavor_id",
+            format!(
+                "image {} needs a disk of {needed}, and flavor {} has {}: use a larger flavor",
+                image.name, flavor.name, flavor.disk_gib
+            ),
+        ));
+    }
+    Ok(spec)
+}
+
+/// The image as its node needs it and the disk that it needs, if this project may use it.
+pub(crate) fn ready(image: &MachineImage, project: Id<Project>) -> Result<(ImageSpec, Bytes)> {
     if image.project_id != project && !image.public {
         return Err(Error::invalid(
             "image_id",
@@ -81,16 +96,8 @@ fn usable(image: &MachineImage, project: Id<Project>, flavor: &Flavor) -> Result
     else {
         return Err(Error::conflict(format!("image {} lacks its digest or size: upload it again", image.name)));
     };
-    if virtual_bytes.get().unsigned_abs() > flavor.disk_gib.bytes() {
-        return Err(Error::invalid(
-            "flavor_id",
-            format!(
-                "image {} needs a disk of {virtual_bytes}, and flavor {} has {}: use a larger flavor",
-                image.name, flavor.name, flavor.disk_gib
-            ),
-        ));
-    }
-    Ok(ImageSpec { id: image.id, sha256, format: image.format.clone(), size_bytes })
+    let spec = ImageSpec { id: image.id, sha256, format: image.format.clone(), size_bytes };
+    Ok((spec, virtual_bytes))
 }
 
 impl Launch {

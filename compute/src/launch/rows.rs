@@ -109,6 +109,7 @@ fn draft(plan: &LaunchPlan, group: &LaunchGroup, place: &Placed, need: &Need, by
         ssh_key_ids: (!template.ssh_key_ids.is_empty()).then(|| template.ssh_key_ids.clone()),
         power: None,
         user_data: None,
+        protected: None,
         labels: group.labels.clone(),
     };
     let id = instance_id(plan.id, place.index).uuid();

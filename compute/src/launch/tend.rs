@@ -180,16 +180,28 @@ fn undoing(tx: &mut Tx<'_>, plan: &LaunchPlan, mut progress: Progress, rates: &R
     }
     let kept: i64 =
         progress.counts.iter().filter(|(state, _)| *state != "gone" && *state != "deleting").map(|(_, n)| n).sum();
+    let protected = if left == 0 { protected(tx, plan.id)? } else { 0 };
     tx.change_from(plan, |plan| {
         plan.progress = Some(progress);
         if left == 0 {
             rates.forget(plan.id);
             plan.status = PlanStatus::Undone;
+            let and = if protected > 0 { format!(", and {protected} of them are protected") } else { String::new() };
             plan.status_reason = (kept > 0)
-                .then(|| format!("{kept} instances are kept: somebody has changed them since they were launched"));
+                .then(|| format!("{kept} instances are kept: somebody has changed them since they were launched{and}"));
         }
     })
     .map(drop)
+}
+
+/// How many instances of a plan can't be deleted.
+fn protected(tx: &mut Tx<'_>, plan: Id<LaunchPlan>) -> Result<i64> {
+    instance_rows::table
+        .filter(instance_rows::plan_id.eq(Some(plan.store())))
+        .filter(instance_rows::protected.eq(true))
+        .count()
+        .get_result(tx.connection())
+        .map_err(Error::internal)
 }
 
 fn measure(progress: &mut Progress, plan: &LaunchPlan, rates: &Rates) {

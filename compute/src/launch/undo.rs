@@ -49,7 +49,7 @@ impl Job for UndoPlan {
                     else {
                         continue;
                     };
-                    if used.contains(id) {
+                    if used.contains(id) || instance.protected {
                         tx.change_from(&instance, |instance| instance.touched = Some(true))?;
                     } else if instance.touched.is_none() {
                         begin_removal(tx, &instance, epoch)?;

@@ -179,6 +179,7 @@ fn spec(row: Instance, launch: Launch) -> InstanceSpec {
         memory_mib: row.memory_mib,
         disk_gib: row.disk_gib,
         image: launch.image,
+        root_generation: row.root_generation,
         ssh_keys: launch.ssh_keys,
         user_data: launch.user_data,
     }

@@ -4,6 +4,7 @@
 //! is best by the policy and the preferences), *take* its room. The same snapshot, request and seed give the same answer.
 
 mod fix;
+mod grow;
 mod node;
 mod plan;
 mod rules;
@@ -11,6 +12,7 @@ mod rules;
 mod tests;
 
 pub use fix::{Change, Fix};
+pub use grow::require_growth;
 pub use node::{Candidate, Need, Refusal, require_possible};
 pub use plan::{Asked, Planned, Request, Spot, judge, plan};
 pub use rules::{Rule, RuleKind, contradiction, rules};

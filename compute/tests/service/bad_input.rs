@@ -47,7 +47,7 @@ async fn wishes_that_can_not_be_used() {
             json!({"instance_id": unknown, "kind": "reboot"}).to_string(),
         ),
         ("a console of nothing", "POST", "consolelog", json!({"instance_id": unknown}).to_string()),
-        ("a change of what is fixed", "PATCH", &one, json!({"flavor_id": unknown}).to_string()),
+        ("a change of what is fixed", "PATCH", &one, json!({"vcpus": 9}).to_string()),
         ("a wish that is none", "PATCH", &one, json!({"power": null}).to_string()),
         ("an action that is changed", "PATCH", &format!("instanceaction/{unknown}"), "{}".to_owned()),
         ("an unknown instance", "DELETE", &format!("instance/{unknown}"), String::new()),

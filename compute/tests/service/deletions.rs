@@ -92,3 +92,34 @@ async fn the_volumes_of_an_instance_that_goes_are_let_go() {
     let left = cirro_models::Verbs::get_many(&site.storage.own_context(), &[attachment.id]).await;
     assert_eq!(left.unwrap(), Vec::<Attachment>::new());
 }
+
+#[tokio::test]
+async fn a_protected_instance_stays_with_its_volumes_until_that_is_lifted() {
+    for backend in Backend::BOTH {
+        let site = Site::new(backend).await;
+        let mut wish = site.wish("web1");
+        wish["protected"] = true.into();
+        let told = site.member("POST", "instance", wish).await.good();
+        let path = format!("instance/{}", super::site::id(&told));
+        let volume: Volume = build(site.actors.project, json!({"name": "data", "size_gib": 1}));
+        let attached = json!({"volume_id": volume.id, "instance_id": told["id"]});
+        let attachment: Attachment = build(site.actors.project, attached);
+        put(&site.storage, volume).await;
+        put(&site.storage, attachment.clone()).await;
+        let problem = site.member("DELETE", &path, Value::Null).await.problem(409);
+        assert!(problem.detail.contains("web1") && problem.detail.contains("--no-protect"), "{}", problem.detail);
+        assert_eq!(site.member("GET", &path, Value::Null).await.good()["protected"], true);
+        let left = cirro_models::Verbs::get_many(&site.storage.own_context(), &[attachment.id]).await;
+        assert_eq!(left.unwrap(), [attachment], "its volume was taken away");
+
+        let lifted = site.member("PATCH", &path, json!({"protected": false})).await.good();
+        assert_eq!(
+            (&lifted["protected"], &lifted["generation"]),
+            (&false.into(), &1.into()),
+            "it is no wish of the node's"
+        );
+        assert_eq!(site.member("DELETE", &path, Value::Null).await.status, 202);
+        // one that goes already is not kept by anything
+        assert_eq!(site.member("DELETE", &path, Value::Null).await.status, 202);
+    }
+}

@@ -290,7 +290,7 @@ async fn undo_removes_what_the_plan_made_and_keeps_what_somebody_has_changed() {
         let rows = site.planned(&plan).await;
         let all = rows.iter().map(|row| seen(row.id, 1, S::Running)).collect();
         site.report(site.node, NodeReport { instances: all, ..site.saw() }).await;
-        site.member("PATCH", &format!("instance/{}", rows[1].id), json!({"labels": {"kept": "yes"}})).await.good();
+        site.member("PATCH", &format!("instance/{}", rows[1].id), json!({"protected": true})).await.good();
         let volume: Volume = super::site::build(site.actors.project, json!({"name": "v", "size_gib": 1}));
         let attached = json!({"volume_id": volume.id, "instance_id": rows[2].id});
         put(&site.storage, volume).await;
@@ -314,7 +314,8 @@ async fn undo_removes_what_the_plan_made_and_keeps_what_somebody_has_changed() {
             Some(site.plan(&plan).await).filter(|plan| plan.status == PlanStatus::Undone)
         })
         .await;
-        assert!(undone.status_reason.unwrap().contains("2 instances are kept"));
+        let reason = undone.status_reason.unwrap();
+        assert!(reason.contains("2 instances are kept") && reason.ends_with("and 1 of them are protected"), "{reason}");
         assert_eq!((site.used().await[0], site.claims().await), (3, 3));
         assert!(site.exists(other).await);
         work.abort();

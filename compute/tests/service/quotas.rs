@@ -1,7 +1,10 @@
 //! What a project may have at most.
 
 use super::site::{Site, id};
-use cirro_models::{Count, MiB, Vcpus};
+use cirro_models::{
+    Count, Id, MiB, Vcpus,
+    identity::{Project, Quota},
+};
 use cirro_server::testkit::Backend;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -90,4 +93,56 @@ async fn what_is_deleted_is_given_back_once() {
         );
         assert_eq!(site.used().await, [1, 1, 256]);
     }
+}
+
+impl Site {
+    /// What the service tells of our project: limit, used, reserved of instances, processors and memory.
+    async fn told(&self) -> [[i64; 3]; 3] {
+        let path = format!("quota/{}", self.actors.project);
+        let told = self.member("GET", &path, Value::Null).await.good();
+        let quota: Quota = serde_json::from_value(told).unwrap();
+        assert_eq!(quota.project_id, self.actors.project);
+        let names: Vec<_> = quota.items.iter().map(|share| share.resource.to_string()).collect();
+        assert_eq!(names, ["instances", "vcpus", "memory_mib"]);
+        std::array::from_fn(|n| [quota.items[n].limit, quota.items[n].used, quota.items[n].reserved])
+    }
+}
+
+#[tokio::test]
+async fn what_exists_is_used_and_what_a_plan_holds_is_reserved() {
+    for backend in Backend::BOTH {
+        let site = Site::new(backend).await;
+        assert_eq!(site.told().await, [[20, 0, 0], [16, 0, 0], [8192, 0, 0]]);
+        let first = site.launch("first").await;
+        let group = json!({"name": "web", "count": 3, "template": {"flavor_id": site.small, "image_id": site.image}});
+        let plan = json!({"name": "web", "groups": [group], "intent": "hold"});
+        let plan = id(&site.member("POST", "launchplan", plan).await.good());
+        assert_eq!(site.told().await, [[20, 1, 3], [16, 1, 3], [8192, 256, 768]]);
+        site.member("PATCH", &format!("launchplan/{plan}"), json!({"intent": "launch"})).await.good();
+        assert_eq!(site.told().await, [[20, 4, 0], [16, 4, 0], [8192, 1024, 0]]);
+
+        // lowered below what is used: what is there stays, and nothing new fits
+        site.limit(|project| project.max_instances = Count::new(2)).await;
+        assert_eq!(site.told().await[0], [2, 4, 0]);
+        let problem = site.member("POST", "instance", site.wish("second")).await.problem(409);
+        assert_eq!([problem.limit, problem.used, problem.asked], [2, 4, 1].map(Some));
+        site.member("DELETE", &format!("instance/{first}"), Value::Null).await.good();
+        assert_eq!(site.told().await, [[2, 3, 0], [16, 3, 0], [8192, 768, 0]]);
+    }
+}
+
+#[tokio::test]
+async fn only_who_may_read_a_project_is_told_how_it_stands() {
+    let site = Site::new(Backend::Sqlite).await;
+    let path = format!("quota/{}", site.actors.project);
+    for actor in [site.actors.viewer(), site.actors.member(), site.actors.admin(), site.actors.operator()] {
+        assert_eq!(site.call(&actor, "GET", &path, Value::Null).await.status, 200);
+    }
+    for actor in [site.actors.outsider(), site.actors.node_of(site.node)] {
+        let hidden = site.call(&actor, "GET", &path, Value::Null).await.problem(404);
+        let missing = format!("quota/{}", Id::<Project>::new());
+        let none = site.call(&actor, "GET", &missing, Value::Null).await.problem(404);
+        assert_eq!(hidden.kind_of_problem, none.kind_of_problem, "it is told apart from one that does not exist");
+    }
+    site.operator("GET", "quota/nonsense", Value::Null).await.problem(404);
 }

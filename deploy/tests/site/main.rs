@@ -17,5 +17,6 @@ mod metrics;
 mod overload;
 mod process;
 mod refusals;
+mod rolling;
 mod start;
 mod torn;

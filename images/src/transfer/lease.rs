@@ -5,16 +5,21 @@
 
 use cirro_models::{
     Error, Id, Result, Timestamp,
-    identity::Project,
+    identity::{Project, Resource},
     images::{MachineImage, machine_image::ImageStatus},
     sql::{AnyConnection, Column, GuidValue, InstantValue},
 };
-use cirro_server::{Tx, db::database_error};
+use cirro_server::{Tx, db::database_error, http::Charges};
 use diesel::prelude::*;
 use uuid::Uuid;
 
 /// What a project's images take of its quota, in bytes. Uploads under way count.
 pub(crate) const RESOURCE: &str = "image_bytes";
+/// What images take of it; what an upload under way has set aside is charged, too.
+pub(crate) const CHARGES: Charges = Charges {
+    resources: &[Resource::ImageBytes],
+    reserved: |tx, project| Ok(vec![(Resource::ImageBytes, Lease::set_aside(tx.connection(), project)?)]),
+};
 /// How long a lease lasts when it is not renewed, in seconds: four times [`super::receive::RENEWAL`].
 const LIFE_S: i64 = 120;
 
@@ -106,6 +111,11 @@ impl Lease {
         let over = upload::table.filter(upload::until.le(now.store())).select(upload::image_id);
         let over = over.load::<GuidValue>(c).map_err(database_error)?;
         Ok(over.into_iter().map(|id| id.0).collect())
+    }
+    /// What uploads to a project's images have set aside, in bytes.
+    fn set_aside(c: &mut AnyConnection, project: Id<Project>) -> Result<i64> {
+        let bytes = upload::table.filter(upload::project_id.eq(project.store())).select(upload::bytes);
+        Ok(bytes.load::<i64>(c).map_err(database_error)?.into_iter().sum())
     }
 
     fn require_ours(self, rows: usize) -> Result<()> {

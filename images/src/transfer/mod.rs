@@ -10,7 +10,7 @@ mod readable;
 mod receive;
 mod refusal;
 
-pub(crate) use lease::{Lease, RESOURCE};
+pub(crate) use lease::{CHARGES, Lease, RESOURCE};
 pub(crate) use readable::readable;
 pub(crate) use receive::{Order, Piece, receive};
 pub(crate) use refusal::refusal;

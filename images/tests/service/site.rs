@@ -9,7 +9,7 @@ use cirro_images::{
 use cirro_models::{
     Context, Id, Model, Result, Service, Verbs,
     compute::{Instance, Node},
-    identity::Project,
+    identity::{Project, Quota},
     images::MachineImage,
     meta::Meta,
     model::Seed,
@@ -143,6 +143,15 @@ impl Site {
     pub(crate) async fn used(&self) -> i64 {
         let project = self.actors.project;
         self.service().write(move |tx| tx.used(project, "image_bytes")).await.unwrap()
+    }
+
+    /// What the service tells of the project's images: limit, used, reserved.
+    pub(crate) async fn told(&self) -> (i64, i64, i64) {
+        let path = format!("/images/v1/quota/{}", self.actors.project);
+        let ctx = self.actors.viewer().over(&self.server);
+        let told: Quota = self.http().json(&ctx, "GET", &path, None::<&()>).await.unwrap();
+        assert_eq!(told.items.len(), 1);
+        (told.items[0].limit, told.items[0].used, told.items[0].reserved)
     }
 
     /// Every file of the byte store.

@@ -142,10 +142,12 @@ async fn an_upload_that_breaks_off_or_stands_still_leaves_nothing() {
 
         let stream = site.begin(&member, image.id, 900_000, &noise(600_000, 0)).await;
         wait_until("the upload has begun", async || site.used().await > 0).await;
+        assert_eq!(site.told().await, (1 << 30, 0, 900_000), "what an upload has set aside is reserved");
         drop(stream);
         wait_until("it has ended", async || site.used().await == 0).await;
         site.expect_nothing_left(image.id, "a broken connection").await;
         assert_eq!(site.put(&member, image.id, &noise(1000, 0), &[]).await.status, 200);
+        assert_eq!(site.told().await, (1 << 30, 1000, 0));
     }
 }
 

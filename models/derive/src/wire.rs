@@ -1,8 +1,13 @@
 //! How a model looks on the wire: serde, the OpenAPI schema, and the plain traits that every model has.
 
-use crate::parse::Declaration;
-use proc_macro2::TokenStream;
+use crate::{field::Field, parse::Declaration};
+use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote};
+
+/// The function that makes a field's default.
+fn default_of(field: &Field) -> Ident {
+    format_ident!("default_{}", field.name)
+}
 
 pub(crate) fn expand(model: &Declaration) -> TokenStream {
     let name = &model.name;
@@ -15,10 +20,18 @@ pub(crate) fn expand(model: &Declaration) -> TokenStream {
             quote!(#[serde(flatten)])
         } else if field.optional().is_some() {
             quote!(#[serde(default, skip_serializing_if = "Option::is_none")])
+        } else if field.default.is_some() {
+            // an owner of an earlier release does not know the field, and answers that it has given are read again
+            let function = default_of(field).to_string();
+            quote!(#[serde(default = #function)] #[schema(required = true)])
         } else {
             quote!()
         };
         quote!(#(#docs)* #how #ident: #ty)
+    });
+    let defaults = model.fields.iter().filter(|field| field.optional().is_none()).filter_map(|field| {
+        let (function, ty, value) = (default_of(field), &field.ty, field.default.as_ref()?);
+        Some(quote!(fn #function() -> #ty { #value }))
     });
     let all: Vec<_> = model.fields.iter().map(|field| &field.name).collect();
     quote! {
@@ -29,6 +42,7 @@ pub(crate) fn expand(model: &Declaration) -> TokenStream {
             #[serde(crate = "::cirro_models::__private::serde", remote = #text)]
             #[allow(dead_code)]
             struct #wire { #(#fields,)* }
+            #(#defaults)*
 
             impl serde::Serialize for #name {
                 fn serialize<S: serde::Serializer>(&self, serializer: S) -> ::std::result::Result<S::Ok, S::Error> {

@@ -5,7 +5,7 @@ use crate::{
     audit::Audit,
     controller::{Controller, Whose},
     db::Database,
-    http::{self, MountedModel, Room, Sockets},
+    http::{self, Charges, MountedModel, Room, Sockets},
     local::Local,
     mounted::{Door, Mounted},
     queue::{Job, Pace, Works},
@@ -60,6 +60,7 @@ pub struct Owner {
     pub(crate) works: Works,
     pub(crate) sockets: Room,
     pub(crate) audit: Option<Audit>,
+    pub(crate) charges: Option<Charges>,
     counts: Vec<Count>,
     exchange: Option<Arc<dyn Exchange>>,
     database: Database,
@@ -125,6 +126,7 @@ impl Owner {
             works: Works::default(),
             sockets: Room::new(Sockets::default()),
             audit: None,
+            charges: None,
             counts: Vec::new(),
             exchange: None,
             database,
@@ -159,6 +161,12 @@ impl Owner {
     #[must_use]
     pub fn sockets(mut self, limits: Sockets) -> Self {
         self.sockets = Room::new(limits);
+        self
+    }
+    /// What the service's models take of a project's quota, which it tells.
+    #[must_use]
+    pub fn charges(mut self, charges: Charges) -> Self {
+        self.charges = Some(charges);
         self
     }
     /// The service counts this for metrics.

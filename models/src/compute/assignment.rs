@@ -73,6 +73,9 @@ pub struct InstanceSpec {
     pub disk_gib: GiB,
     /// The image that the root disk overlays.
     pub image: ImageSpec,
+    /// A guest whose root disk was made for an older generation than this gets a new one from the image, once.
+    #[serde(default)]
+    pub root_generation: Generation,
     /// Lines for `authorized_keys`.
     pub ssh_keys: Vec<String>,
     /// For the config disk; never logged.

@@ -2,7 +2,7 @@
 
 use crate::{GiB, Id, Meta, MiB, Model, Name, Vcpus};
 
-/// A size that instances come in. Set once: instances keep the size that they were made with.
+/// A size that instances come in. Set once: instances keep the numbers that they got from it.
 #[derive(Model)]
 #[model(service = Compute, path = "flavor", scope = Site, unique(name))]
 #[model(create = Operator, read = Anyone, update = Operator, delete = Operator)]

@@ -50,7 +50,7 @@ choice! {
 #[derive(Model)]
 #[model(service = Compute, path = "instance", scope = Project, unique(project_id, name), accepted)]
 #[model(create = Member, read = Viewer, update = Member, delete = Member, services(read = Storage, read = Images))]
-#[model(input(user_data: Option<UserData>, create))]
+#[model(input(user_data: Option<UserData>, create), input(rebuild: Option<bool>, update))]
 pub struct Instance {
     /// Its id.
     pub id: Id<Instance>,
@@ -60,11 +60,11 @@ pub struct Instance {
     /// What people call it; also its host name.
     #[model(create, update, filter)]
     pub name: Name,
-    /// The size that it was made with.
-    #[model(create)]
+    /// Its size. A stopped one can get another, on its node.
+    #[model(create, update, desired)]
     pub flavor_id: Id<Flavor>,
-    /// The image that its root disk was made from.
-    #[model(create, filter)]
+    /// The image that its root disk is made from. Another one takes `rebuild`, too: what is on the disk is lost.
+    #[model(create, update, filter)]
     pub image_id: Id<MachineImage>,
     /// The keys that its first boot authorises.
     #[model(create, json)]
@@ -75,9 +75,15 @@ pub struct Instance {
     /// How its power goes off: `true` pulls the plug instead of asking the guest.
     #[model(update)]
     pub force_stop: Option<bool>,
+    /// While true it can't be deleted or rebuilt, by whatever way.
+    #[model(create, update, default = false)]
+    pub protected: bool,
     /// Counts changes of the owner's wish.
     #[model(generation)]
     pub generation: Generation,
+    /// The generation in which its root disk was to be made anew; 0 for one that has its first.
+    #[model(system, default = Generation::new(0))]
+    pub root_generation: Generation,
     /// The generation that its node has last acted on.
     #[model(status)]
     pub observed_generation: Generation,
@@ -126,6 +132,16 @@ impl Instance {
             None => Ok(()),
             Some(_) => Err(Error::conflict(format!("instance {} ({}) is being deleted", self.name, self.id))),
         }
+    }
+    /// Refuses what would end a protected instance or what is on its disk.
+    pub fn require_unprotected(&self) -> Result<()> {
+        if !self.protected {
+            return Ok(());
+        }
+        let (name, id) = (&self.name, self.id);
+        Err(Error::conflict(format!(
+            "instance {name} ({id}) is protected: lift that first if this is meant (`cirro instance update {name} --no-protect`)"
+        )))
     }
 }
 

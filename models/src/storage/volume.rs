@@ -34,6 +34,9 @@ pub struct Volume {
     /// Its size.
     #[model(create)]
     pub size_gib: GiB,
+    /// While true it can't be deleted.
+    #[model(create, update, default = false)]
+    pub protected: bool,
     /// Where it lies.
     #[model(system, filter)]
     pub pool_id: Option<Id<StoragePool>>,

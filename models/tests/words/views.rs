@@ -74,3 +74,13 @@ fn secrets_are_shown_by_no_debug_and_are_long_enough() {
     }
     assert_eq!(Name::parse("web1").unwrap(), instance().name);
 }
+
+#[test]
+fn a_row_of_an_owner_that_does_not_know_a_field_has_its_default() {
+    let Value::Object(mut known) = serde_json::to_value(instance()).unwrap() else { panic!("an object") };
+    assert_eq!(known.remove("protected"), Some(false.into()));
+    let read: Instance = serde_json::from_value(known.clone().into()).unwrap();
+    assert!(!read.protected);
+    known.remove("name");
+    serde_json::from_value::<Instance>(known.into()).unwrap_err();
+}

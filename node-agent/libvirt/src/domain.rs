@@ -17,7 +17,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The disk names that volumes get: `vda` is the root disk, `vdz` the config disk.
+/// The disk name of the root disk.
+const ROOT_DEVICE: &str = "vda";
+/// The disk names that volumes get; `vdz` is the config disk.
 const VOLUME_DEVICES: std::ops::RangeInclusive<u8> = b'b'..=b'y';
 
 /// Everything that a domain is made from.
@@ -86,6 +88,29 @@ pub fn to_element(parts: &Parts<'_>) -> Element {
         .child(devices(parts))
 }
 
+/// A domain that is off as it is with the size of this spec, and this mark. Everything else stays, its volumes above all.
+pub fn resized(domain: Element, spec: &InstanceSpec, mark: &Mark, node: Id<Node>) -> Element {
+    let memory = |name: &str| Element::new(name).with("unit", "MiB").text(spec.memory_mib.get());
+    marked(domain, mark, node)
+        .having(memory("memory"))
+        .having(memory("currentMemory"))
+        .having(Element::new("vcpu").text(spec.vcpus.get()))
+}
+
+/// A domain that is off as it is with a root disk over this image, and this mark. The disk keeps its path and its place.
+pub fn rebuilt(domain: Element, image: &ImageFormat, base: &Path, mark: &Mark, node: Id<Node>) -> Element {
+    let is_root = |disk: &Element| disk.find(&["target"]).and_then(|target| target.get("dev")) == Some(ROOT_DEVICE);
+    marked(domain, mark, node).with_each("devices", |devices| {
+        devices.with_each("disk", |disk| if is_root(&disk) { disk.having(backing(image, base)) } else { disk })
+    })
+}
+
+/// A domain with another mark.
+fn marked(domain: Element, mark: &Mark, node: Id<Node>) -> Element {
+    let metadata = domain.find(&["metadata"]).cloned().unwrap_or_else(|| Element::new("metadata"));
+    domain.having(metadata.having(mark::to_element(mark, node)))
+}
+
 fn devices(parts: &Parts<'_>) -> Element {
     let id = parts.spec.id;
     let log = Element::new("source")
@@ -107,21 +132,25 @@ fn devices(parts: &Parts<'_>) -> Element {
         )
 }
 
-fn root_disk(parts: &Parts<'_>) -> Element {
-    let format = if parts.spec.image.format == ImageFormat::Raw { "raw" } else { "qcow2" };
-    let base = Element::new("backingStore")
+/// The image below a root disk.
+fn backing(image: &ImageFormat, base: &Path) -> Element {
+    let format = if *image == ImageFormat::Raw { "raw" } else { "qcow2" };
+    Element::new("backingStore")
         .with("type", "file")
         .child(Element::new("format").with("type", format))
         // The cached image serves all guests: its owner and mode never change, and QEMU can't make it writable.
-        .child(Element::new("source").with("file", parts.base.display()).child(not_relabelled()))
-        .child(Element::new("backingStore"));
+        .child(Element::new("source").with("file", base.display()).child(not_relabelled()))
+        .child(Element::new("backingStore"))
+}
+
+fn root_disk(parts: &Parts<'_>) -> Element {
     Element::new("disk")
         .with("type", "file")
         .with("device", "disk")
         .child(driver("qcow2"))
         .child(Element::new("source").with("file", parts.files.root_disk(parts.spec.id).display()))
-        .child(base)
-        .child(target("vda"))
+        .child(backing(&parts.spec.image.format, &parts.base))
+        .child(target(ROOT_DEVICE))
 }
 
 fn config_disk(path: &Path) -> Element {

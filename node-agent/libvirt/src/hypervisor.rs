@@ -83,10 +83,21 @@ impl Libvirt {
         self.connection
             .with(move |libvirt| match own(libvirt, id, node)? {
                 Some(domain) => work(&domain),
-                None => Err(Failure::new(format!("there is no guest of instance {id} on this node"))),
+                None => Err(not_here(id)),
             })
             .await
     }
+}
+
+fn not_here(id: Id<Instance>) -> Failure {
+    Failure::new(format!("there is no guest of instance {id} on this node"))
+}
+
+fn require_off(domain: &Domain) -> Result<()> {
+    if state_of(domain)?.is_on() {
+        return Err(Failure::new("the guest runs: its size stays until it is off"));
+    }
+    Ok(())
 }
 
 fn exists(libvirt: &Connect, id: Id<Instance>) -> Result<bool> {
@@ -234,6 +245,42 @@ impl Hypervisor for Libvirt {
                     let defined = Domain::define_xml(libvirt, &xml);
                     defined.map(|_| ()).or_say(|| format!("libvirt refuses the definition of {}", spec.name))
                 })
+            })
+            .await
+    }
+
+    async fn resize(&self, spec: &InstanceSpec, mark: &Mark) -> Result<()> {
+        // while it is off nobody but this agent starts it, and that does one thing to it at a time
+        self.with_own(spec.id, require_off).await?;
+        disks::grow(&self.files.root_disk(spec.id), spec.disk_gib).await?;
+        let (spec, mark, node) = (spec.clone(), mark.clone(), self.node);
+        self.connection
+            .with(move |libvirt| {
+                let domain = own(libvirt, spec.id, node)?.ok_or_else(|| not_here(spec.id))?;
+                require_off(&domain)?;
+                let xml = domain::resized(descriptions(&domain)?.1, &spec, &mark, node).write()?;
+                let defined = Domain::define_xml(libvirt, &xml);
+                defined.map(drop).or_say(|| format!("libvirt refuses the new size of {}", spec.name))
+            })
+            .await
+    }
+
+    async fn rebuild(&self, spec: &InstanceSpec, mark: &Mark) -> Result<()> {
+        self.room.require(0, &format!("a new root disk of instance {}", spec.name))?;
+        let base = self.images.path(&spec.image).await?;
+        let path = self.files.root_disk(spec.id);
+        // complete before the old one goes: what can't be made costs nothing
+        let fresh = disks::fresh_overlay(&path, &base, &spec.image.format, spec.disk_gib).await?;
+        let (spec, mark, node, config) = (spec.clone(), mark.clone(), self.node, self.files.config_disk(spec.id));
+        self.connection
+            .with(move |libvirt| {
+                let domain = own(libvirt, spec.id, node)?.ok_or_else(|| not_here(spec.id))?;
+                switch_off(&domain)?;
+                config_disk::write(&spec, &config)?;
+                fs::rename(&fresh, &path).or_say(|| format!("can't put a new root disk at {}", path.display()))?;
+                let xml = domain::rebuilt(descriptions(&domain)?.1, &spec.image.format, &base, &mark, node).write()?;
+                let defined = Domain::define_xml(libvirt, &xml);
+                defined.map(drop).or_say(|| format!("libvirt refuses the new root disk of {}", spec.name))
             })
             .await
     }

@@ -36,6 +36,7 @@ pub fn to_bare_element(mark: &Mark, node: Id<Node>) -> Element {
         .with("vcpus", mark.vcpus.get())
         .with("memory_mib", mark.memory_mib.get())
         .with("disk_gib", mark.disk_gib.get())
+        .with("root", mark.root_generation.get())
         .with("order", order)
         .with("done", done.join(" "));
     match action {
@@ -67,6 +68,8 @@ pub fn from_element(element: &Element, node: Id<Node>) -> Option<Mark> {
         vcpus: Vcpus::new(number("vcpus")?),
         memory_mib: MiB::new(number("memory_mib")?),
         disk_gib: GiB::new(number("disk_gib")?),
+        // an agent of an earlier release did not write it
+        root_generation: Generation::new(number("root").unwrap_or(0)),
         order,
         done: element.get("done")?.split_whitespace().filter_map(|id| id.parse().ok()).collect(),
     })

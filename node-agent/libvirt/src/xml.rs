@@ -51,6 +51,22 @@ impl Element {
         self.children.extend(children);
         self
     }
+    /// With this child in place of the first of its name, or added.
+    #[must_use]
+    pub fn having(mut self, child: Self) -> Self {
+        match self.children.iter_mut().find(|known| known.local_name() == child.local_name()) {
+            Some(known) => *known = child,
+            None => self.children.push(child),
+        }
+        self
+    }
+    /// With each child of this name changed.
+    #[must_use]
+    pub fn with_each(mut self, name: &str, change: impl Fn(Self) -> Self) -> Self {
+        let changed = |child: Self| if child.local_name() == name { change(child) } else { child };
+        self.children = self.children.into_iter().map(changed).collect();
+        self
+    }
 
     /// An attribute's value.
     pub fn get(&self, attribute: &str) -> Option<&str> {

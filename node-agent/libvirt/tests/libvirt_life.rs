@@ -5,11 +5,12 @@
 mod kit;
 
 use cirro_models::{
-    GiB, Id,
+    GiB, Id, MiB, Vcpus,
     compute::{
         Instance,
         instance::{InstanceStatus, Power},
         instance_action::ActionKind,
+        report::InstanceSeen,
     },
     storage::{
         assignment::{AttachmentSpec, VolumeSpec},
@@ -17,7 +18,7 @@ use cirro_models::{
     },
 };
 use kit::{BOOT, Bench, SOON};
-use std::process::Command;
+use std::{process::Command, time::Duration};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_boots_obeys_survives_and_goes() {
@@ -36,12 +37,14 @@ async fn a_guest_boots_obeys_survives_and_goes() {
     an_accident_is_repaired(&bench, id).await;
     a_killed_agent_is_not_missed(&mut bench, id).await;
     a_reboot_happens_once(&mut bench, id).await;
+    a_new_root_disk_is_booted_once(&mut bench, id).await;
 
     bench.desk.wish(id, Power::Stopped, false);
     bench
         .seen(id, "it is stopped", SOON, |seen| seen.status == InstanceStatus::Stopped && !seen.powered_off_itself)
         .await;
     assert_eq!(bench.virsh(&["domstate", &id.to_string()]).trim(), "shut off");
+    another_size_is_had_once_it_is_off(&bench, id).await;
     bench.desk.wish(id, Power::Running, false);
     bench.running(id).await;
     foreign.is_untouched(&bench);
@@ -126,6 +129,54 @@ async fn a_reboot_happens_once(bench: &mut Bench, id: Id<Instance>) {
     let again = bench.desk.wait("it is reported done again", SOON, |papers| (!papers.ended.is_empty()).then_some(()));
     again.await.unwrap();
     assert_eq!(before, bench.virsh(&["domid", &id.to_string()]), "and not done again");
+}
+
+async fn a_new_root_disk_is_booted_once(bench: &mut Bench, id: Id<Instance>) {
+    let address = bench.seen(id, "an address", BOOT, |seen| seen.address.is_some()).await.address;
+    let macs = bench.virsh(&["domiflist", &id.to_string()]);
+    bench.desk.with(|papers| {
+        let spec = papers.specs.get_mut(&id).unwrap();
+        spec.generation = spec.generation.next();
+        spec.root_generation = spec.generation;
+    });
+    // the guest counts its boots on its root disk: the first one of the new disk is the second first one
+    let again = async {
+        while bench.console_file(id).matches(", boot 1").count() < 2 {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+    };
+    tokio::time::timeout(BOOT, again).await.unwrap_or_else(|_| panic!("no new disk:\n{}", bench.console_file(id)));
+    let seen = bench.seen(id, "it runs again", BOOT, |seen| seen.address.is_some()).await;
+    assert_eq!((seen.status, seen.address), (InstanceStatus::Running, address), "it keeps its address");
+    let mac = |text: &str| text.split_whitespace().find(|word| word.matches(':').count() == 5).map(str::to_owned);
+    assert_eq!(mac(&bench.virsh(&["domiflist", &id.to_string()])), mac(&macs));
+    // told again after an accident, it has its disk already
+    let before = bench.virsh(&["domid", &id.to_string()]);
+    bench.kill_agent().await;
+    bench.desk.with(|papers| papers.seen.clear());
+    bench.start_agent().await;
+    bench.running(id).await;
+    assert_eq!(before, bench.virsh(&["domid", &id.to_string()]), "it runs through");
+}
+
+async fn another_size_is_had_once_it_is_off(bench: &Bench, id: Id<Instance>) {
+    let macs = || bench.virsh(&["domiflist", &id.to_string()]);
+    let before = macs();
+    let generation = bench.desk.with(|papers| {
+        let spec = papers.specs.get_mut(&id).unwrap();
+        (spec.vcpus, spec.memory_mib, spec.disk_gib) = (Vcpus::new(2), MiB::new(160), GiB::new(3));
+        spec.generation = spec.generation.next();
+        spec.generation
+    });
+    let acted = |seen: &InstanceSeen| seen.observed_generation == generation;
+    let seen = bench.seen(id, "it has its new size", SOON, acted).await;
+    assert_eq!((seen.status, seen.reason), (InstanceStatus::Stopped, None));
+    let xml = bench.virsh(&["dumpxml", "--inactive", &id.to_string()]);
+    assert!(xml.contains(">163840</memory>") && xml.contains(">163840</currentMemory>"), "{xml}");
+    assert!(xml.contains(">2</vcpu>"), "{xml}");
+    let info = bench.virsh(&["domblkinfo", &id.to_string(), "vda"]);
+    assert!(info.contains("3221225472"), "{info}");
+    assert_eq!(macs(), before, "it has its place in the network still");
 }
 
 /// Somebody else's machine on the same host.

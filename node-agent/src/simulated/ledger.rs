@@ -1,7 +1,7 @@
 //! What simulated machines have done, a line each, appended to a file: the truth that counts are checked against.
 //!
-//! A line is `TIME NODE INSTANCE WHAT`, with `WHAT` one of `built`, `refused`, `started`, `removed` and `lost`. Nothing is
-//! done that has no line: an operation first takes a place in the writer's queue, and fails when there is no writer.
+//! A line is `TIME NODE INSTANCE WHAT`, with `WHAT` one of `built`, `rebuilt`, `refused`, `started`, `removed` and `lost`.
+//! Nothing is done that has no line: an operation first takes a place in the writer's queue, and fails when there is no writer.
 
 use crate::failure::{Failure, Result};
 use cirro_models::{Id, Name, Timestamp, compute::Instance};

@@ -188,7 +188,7 @@ impl Simulated {
 
     fn has_room(&self, world: &World, spec: &InstanceSpec) -> Result<()> {
         let (mut vcpus, mut memory) = (spec.vcpus.get(), spec.memory_mib.get());
-        for guest in world.guests.values() {
+        for guest in world.guests.values().filter(|guest| guest.id() != spec.id) {
             vcpus += guest.mark.vcpus.get();
             memory += guest.mark.memory_mib.get();
         }
@@ -226,6 +226,36 @@ impl Hypervisor for Simulated {
             world.guests.insert(spec.id, guest);
             world.counts.built += 1;
             Ok(true)
+        })
+        .await
+    }
+
+    async fn resize(&self, spec: &InstanceSpec, mark: &Mark) -> Result<()> {
+        self.change(|world| {
+            self.has_room(world, spec)?;
+            let guest = world.guest(mark.id)?;
+            if guest.state.is_on() {
+                return Err(Failure::new(format!("instance {} runs: its size stays until it is off", spec.name)));
+            }
+            let resized = !guest.mark.is_size_of(spec);
+            guest.mark = mark.clone();
+            world.counts.resized += usize::from(resized);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn rebuild(&self, spec: &InstanceSpec, mark: &Mark) -> Result<()> {
+        self.pass(self.knobs.delay).await;
+        self.may_build(spec.id).await?;
+        self.record(spec.id, "rebuilt", |world| {
+            let guest = world.guest(spec.id)?;
+            let rebuilt = guest.mark.root_generation != mark.root_generation;
+            guest.mark = mark.clone();
+            guest.state = GuestState::Off(OffCause::Host);
+            guest.address = None;
+            world.counts.rebuilt += usize::from(rebuilt);
+            Ok(rebuilt)
         })
         .await
     }

@@ -12,6 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 #[allow(missing_docs, reason = "each field is named for what it counts")]
 pub struct Counts {
     pub built: usize,
+    pub resized: usize,
+    pub rebuilt: usize,
     pub started: usize,
     pub shut_down: usize,
     pub killed: usize,

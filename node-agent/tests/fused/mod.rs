@@ -66,6 +66,12 @@ impl Hypervisor for Fused {
     async fn build(&self, spec: &InstanceSpec, mark: &Mark) -> Result<()> {
         self.step(self.machine.build(spec, mark)).await
     }
+    async fn resize(&self, spec: &InstanceSpec, mark: &Mark) -> Result<()> {
+        self.step(self.machine.resize(spec, mark)).await
+    }
+    async fn rebuild(&self, spec: &InstanceSpec, mark: &Mark) -> Result<()> {
+        self.step(self.machine.rebuild(spec, mark)).await
+    }
     async fn note(&self, mark: &Mark) -> Result<()> {
         self.step(self.machine.note(mark)).await
     }

@@ -34,6 +34,7 @@ pub fn spec(id: Id<Instance>, generation: i64, power: Power) -> InstanceSpec {
             format: ImageFormat::Qcow2,
             size_bytes: Bytes::new(1),
         },
+        root_generation: Generation::new(0),
         ssh_keys: Vec::new(),
         user_data: None,
     }

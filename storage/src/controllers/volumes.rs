@@ -57,6 +57,13 @@ impl Controller<Volume> for Volumes {
     async fn delete(&self, ctx: &Context, current: Volume) -> Result<Deleted<Volume>> {
         let id = current.id;
         ctx.write(move |tx| {
+            let stored: Volume = tx.get(id)?;
+            if stored.protected && stored.meta.deleted_at.is_none() {
+                return Err(Error::conflict(format!(
+                    "volume {0} ({id}) is protected: lift that first if this is meant (`cirro volume update {0} --no-protect`)",
+                    stored.name
+                )));
+            }
             // first the row: from here on an attachment at this moment loses on its version, and one before it is seen
             let deleting = tx.begin_delete::<Volume>(id, |volume| {
                 (volume.status, volume.status_reason) = (VolumeStatus::Deleting, None);

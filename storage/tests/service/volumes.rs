@@ -3,10 +3,11 @@
 use super::site::{Site, conflict, seen};
 use cirro_models::{
     Deleted, Error, Verbs,
+    identity::Quota,
     storage::{
         StoragePool, Volume,
         assignment::{StorageReport, VolumeSeen},
-        volume::VolumeStatus,
+        volume::{VolumePatch, VolumeStatus},
     },
 };
 use cirro_server::testkit::Backend;
@@ -83,6 +84,25 @@ async fn a_volume_is_made_and_removed_by_its_node() {
 }
 
 #[tokio::test]
+async fn a_protected_volume_stays_until_that_is_lifted() {
+    for backend in Backend::BOTH {
+        let site = Site::new(backend).await;
+        let ctx = site.actors.member().over(&site.server);
+        let volume = site.available("data").await;
+        let protect = async |protected: bool| {
+            let patch = VolumePatch { protected: Some(protected), ..VolumePatch::default() };
+            Volume::update(&ctx, volume, patch).await.unwrap().protected
+        };
+        assert!(protect(true).await);
+        let refused = conflict(Volume::delete(&ctx, volume).await);
+        assert!(refused.contains("data") && refused.contains("--no-protect"), "{refused}");
+        assert_eq!((site.status(volume).await.as_str(), site.used().await), ("available", (1, 1)));
+        assert!(!protect(false).await);
+        assert!(matches!(Volume::delete(&ctx, volume).await.unwrap(), Deleted::Begun(_)));
+    }
+}
+
+#[tokio::test]
 async fn quota_and_room_are_not_exceeded_however_many_try() {
     for backend in Backend::BOTH {
         let site = Site::new(backend).await;
@@ -96,6 +116,12 @@ async fn quota_and_room_are_not_exceeded_however_many_try() {
         assert_eq!(made.iter().filter(|outcome| outcome.is_ok()).count(), 4);
         assert!(made.iter().all(|outcome| matches!(outcome, Ok(_) | Err(Error::Quota { .. }))));
         assert_eq!(site.used().await, (4, 40));
+        let path = format!("/storage/v1/quota/{}", site.actors.project);
+        let ctx = site.actors.viewer().over(&site.server);
+        let told: Quota = site.server.http.json(&ctx, "GET", &path, None::<&()>).await.unwrap();
+        let told = told.items.iter().map(|share| (share.resource.to_string(), share.limit, share.used, share.reserved));
+        let expected = [("volumes".to_owned(), 4, 4, 0), ("volume_gib".to_owned(), 50, 40, 0)];
+        assert_eq!(told.collect::<Vec<_>>(), expected);
 
         // the pool has 60 GiB left, and the other project a quota of 50
         let outsider = site.actors.outsider();

@@ -12,6 +12,7 @@ mod findings;
 mod job;
 pub mod openapi;
 mod problem;
+mod quota;
 mod rendered;
 mod resource;
 
@@ -24,6 +25,7 @@ pub(crate) use events::Room;
 pub use events::Sockets;
 pub use openapi::{document, operation};
 pub use problem::{Failure, no_such_route, nothing_here};
+pub use quota::{Charges, Reserved};
 pub(crate) use rendered::Rendered;
 pub use resource::{Resource, answer};
 
@@ -61,6 +63,7 @@ pub(crate) fn configure(running: Running, verifier: Arc<Verifier>) -> impl Fn(&m
             .configure(|config| audit::routes(config, &owner))
             .configure(|config| findings::routes(config, &owner))
             .configure(|config| job::routes(config, &owner))
+            .configure(|config| quota::routes(config, &owner))
             .configure(|config| owner.routes.iter().for_each(|routes| routes(config)))
             .configure(|config| owner.models.iter().for_each(|model| model.routes(config)))
             .default_service(web::to(no_such_route));

@@ -50,6 +50,7 @@ pub fn document(owner: &Owner) -> OpenApi {
     super::audit::describe(&mut document, owner);
     super::findings::describe(&mut document, owner);
     super::job::describe(&mut document, owner);
+    super::quota::describe(&mut document, owner);
     owner.describes.iter().for_each(|describe| describe(&mut document));
     document
 }

@@ -103,6 +103,7 @@ impl Bench {
             memory_mib: MiB::new(128),
             disk_gib: GiB::new(1),
             image: self.image.clone(),
+            root_generation: Generation::new(0),
             ssh_keys: vec![
                 "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ8Qm2f1y0Zk9rT7cX4vB6nH3sL5pD2wE1uG0aKqYtVx test".to_owned(),
             ],

@@ -1,0 +1,1 @@
+ALTER TABLE volume ADD COLUMN protected boolean NOT NULL DEFAULT false;
