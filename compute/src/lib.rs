@@ -1,5 +1,6 @@
 //! The compute service: machines that run guests, and the guests.
 
+mod backoff;
 mod census;
 mod claims;
 mod controllers;

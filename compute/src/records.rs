@@ -16,7 +16,7 @@ mod tables {
     }
     diesel::table! {
         use cirro_models::sql::types::{Guid, BigInt};
-        tombstone (instance_id) { instance_id -> Guid, node_id -> Guid, generation -> BigInt, epoch -> BigInt, }
+        tombstone (instance_id, node_id) { instance_id -> Guid, node_id -> Guid, generation -> BigInt, epoch -> BigInt, }
     }
 }
 use tables::{launch, tombstone};
@@ -61,7 +61,7 @@ pub(crate) fn launches(c: &mut AnyConnection, instances: &[Id<Instance>]) -> Res
     rows.into_iter().map(read).collect::<Result<_, String>>().map_err(Error::internal)
 }
 
-/// Orders that a guest be removed; a newer order replaces an older one.
+/// Orders that a guest be removed from a node; a newer order to it replaces an older one.
 pub(crate) fn add_tombstone(
     c: &mut AnyConnection,
     instance: Id<Instance>,
@@ -75,10 +75,12 @@ pub(crate) fn add_tombstone(
         tombstone::generation.eq(generation.get()),
         tombstone::epoch.eq(epoch),
     );
-    let set =
-        (tombstone::node_id.eq(node.store()), tombstone::generation.eq(generation.get()), tombstone::epoch.eq(epoch));
+    let set = (tombstone::generation.eq(generation.get()), tombstone::epoch.eq(epoch));
     let insert = diesel::insert_into(tombstone::table).values(row);
-    Both(insert.on_conflict(tombstone::instance_id).do_update().set(set)).execute(c).map(drop).map_err(failed)
+    Both(insert.on_conflict((tombstone::instance_id, tombstone::node_id)).do_update().set(set))
+        .execute(c)
+        .map(drop)
+        .map_err(failed)
 }
 
 pub(crate) fn tombstones(c: &mut AnyConnection, node: Id<Node>) -> Result<Vec<Tombstone>> {
@@ -95,7 +97,7 @@ pub(crate) fn tombstones(c: &mut AnyConnection, node: Id<Node>) -> Result<Vec<To
     Ok(rows.into_iter().map(read).collect())
 }
 
-/// Forgets everything of an instance that its node has confirmed to be gone. False if that was not asked of this node.
+/// Takes back the order to remove an instance, which its node has confirmed. False if that was not asked of this node.
 pub(crate) fn confirm_gone(
     c: &mut AnyConnection,
     instance: Id<Instance>,
@@ -106,11 +108,7 @@ pub(crate) fn confirm_gone(
         .filter(tombstone::instance_id.eq(instance.store()))
         .filter(tombstone::node_id.eq(node.store()))
         .filter(tombstone::generation.le(generation.get()));
-    if diesel::delete(ordered).execute(c).map_err(failed)? == 0 {
-        return Ok(false);
-    }
-    forget(c, instance)?;
-    Ok(true)
+    diesel::delete(ordered).execute(c).map(|rows| rows > 0).map_err(failed)
 }
 
 /// Forgets the claim and what the instance was launched with.

@@ -35,6 +35,7 @@ impl Noun for Node {
         Column("BY", |node, _| node.accelerator.as_ref().map(ToString::to_string).unwrap_or_default()),
         Column("UNCLAIMED", |node, _| node.unclaimed.to_string()),
         Column("ID", |node, _| node.id.to_string()),
+        Column("FAILING", |node, _| failing(node)),
         Column("MESSAGE", |node, _| node.message.clone().unwrap_or_default()),
     ];
     fn named(name: Name) -> Option<NodeFilter> {
@@ -43,6 +44,13 @@ impl Noun for Node {
     fn state(&self) -> Option<(String, Option<String>)> {
         Some((self.status.to_string(), self.message.clone()))
     }
+}
+
+/// The launches that fail there, and until when it is left alone.
+fn failing(node: &Node) -> String {
+    let Some(failing) = &node.failing else { return String::new() };
+    let until = failing.until.map(|until| format!(", nothing new until {until}")).unwrap_or_default();
+    format!("{} in a row{until}", failing.in_a_row)
 }
 
 #[derive(Debug, Subcommand)]

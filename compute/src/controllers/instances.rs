@@ -1,7 +1,7 @@
 //! Instances: accepted in one transaction with their place, their quota and their claim.
 
 use crate::{
-    launch::{self, PLACEMENT, references},
+    launch::{self, PLACEMENT, elsewhere, references},
     records, states,
 };
 use async_trait::async_trait;
@@ -47,6 +47,9 @@ impl Controller<Instance> for Instances {
                 }
                 // a wish that is there already, but did not come true, is a new one when it is uttered again
                 let again = !applied.desire && asks_again(&before, instance, patch.power.is_some());
+                if again || applied.desire {
+                    elsewhere::ask_again(instance);
+                }
                 if again {
                     instance.generation = instance.generation.next();
                 }
@@ -71,7 +74,7 @@ impl Controller<Instance> for Instances {
             // one deletion after the other: two that read the same row would both give its quota back
             tx.exclusive(PLACEMENT)?;
             let instance: Instance = tx.get(id)?;
-            if let (Some(_), Some(node)) = (instance.meta.deleted_at, instance.node_id) {
+            if let (Some(_), Some(node)) = (instance.meta.deleted_at, instance.node_id.or(instance.leaving_node_id)) {
                 // asked again: an order of an earlier epoch, which no node follows, becomes one of this
                 records::add_tombstone(tx.connection(), id, node, instance.generation, epoch)?;
                 return Ok(Deleted::Begun(instance));
@@ -90,10 +93,11 @@ fn asks_again(before: &Instance, now: &Instance, power_named: bool) -> bool {
 }
 
 /// Marks an instance as going: its name and its quota are free, and its node is told to remove it. One that no node has
-/// heard of is gone at once.
+/// anything of is gone at once.
 pub(crate) fn begin_removal(tx: &mut Tx<'_>, instance: &Instance, epoch: i64) -> Result<Deleted<Instance>> {
     refund(tx, instance)?;
-    let Some(node) = instance.node_id else {
+    let leaves = elsewhere::waits_for(tx, instance)?;
+    let Some(node) = instance.node_id.or(leaves) else {
         records::forget(tx.connection(), instance.id)?;
         return tx.remove(instance).map(|()| Deleted::Gone);
     };

@@ -31,12 +31,13 @@ struct Lag {
 }
 
 const STATES: &str = "SELECT CASE WHEN deleted_at IS NOT NULL THEN 'deleting' \
-    WHEN node_id IS NULL THEN 'queued' WHEN status = 'pending' THEN 'placed' \
+    WHEN status = 'pending' AND node_id IS NOT NULL THEN 'placed' \
+    WHEN status = 'pending' AND leaving_node_id IS NOT NULL THEN 'waiting' WHEN status = 'pending' THEN 'queued' \
     WHEN status IN ('building', 'starting', 'rebooting') THEN 'starting' ELSE status END AS state, \
     count(*) AS count FROM instance WHERE plan_id = $1 GROUP BY 1";
-const LAGS: &str = "SELECT node_id, count(*) AS count FROM instance WHERE plan_id = $1 AND deleted_at IS NULL \
-    AND node_id IS NOT NULL AND status IN ('pending', 'building', 'starting') GROUP BY node_id \
-    ORDER BY count(*) DESC, node_id LIMIT $2";
+const LAGS: &str = "SELECT coalesce(node_id, leaving_node_id) AS node_id, count(*) AS count FROM instance \
+    WHERE plan_id = $1 AND deleted_at IS NULL AND coalesce(node_id, leaving_node_id) IS NOT NULL \
+    AND status IN ('pending', 'building', 'starting') GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT $2";
 const FAILURES: &str = "SELECT coalesce(status_reason, 'no reason was told') AS state, count(*) AS count FROM instance \
     WHERE plan_id = $1 AND deleted_at IS NULL AND status = 'failed' GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT $2";
 
@@ -66,5 +67,5 @@ pub(super) fn count(c: &mut AnyConnection, plan: Id<LaunchPlan>, launched: i64) 
 
 /// How many instances still have a way to go.
 pub(super) fn under_way(progress: &Progress) -> i64 {
-    progress.count("placed") + progress.count("starting")
+    progress.count("placed") + progress.count("starting") + progress.count("waiting")
 }

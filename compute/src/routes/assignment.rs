@@ -140,7 +140,10 @@ fn concerning(
     // a row that is gone takes an entry out of the manifest
     let gone = rows.len() < instances.iter().collect::<HashSet<_>>().len();
     let asks = |row: &Instance| {
-        row.node_id == Some(node) && (row.observed_generation != row.generation || row.meta.deleted_at.is_some())
+        let here = row.node_id == Some(node);
+        here && (row.observed_generation != row.generation || row.meta.deleted_at.is_some())
+            // it is to be removed here, to go elsewhere
+            || !here && row.leaving_node_id == Some(node)
     };
     if gone || rows.iter().any(asks) {
         return Ok(true);

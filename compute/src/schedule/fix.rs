@@ -7,6 +7,8 @@ use crate::schedule::node::{Need, Refusal, lacks};
 pub enum Change {
     /// Let the node with this number take new instances.
     Open(usize),
+    /// Wait until the node with this number, where launches kept failing, is tried again.
+    Wait(usize),
     /// Ask for no more than this.
     Smaller(Need),
     /// Make the relationship a preference, or add nodes.
@@ -52,6 +54,11 @@ pub(super) fn smallest(
             if shut.len() == 1 { "one node".to_owned() } else { format!("{} nodes", shut.len()) }
         );
         return fix(Change::Open(*first), text);
+    }
+    let ill = |node: &usize| closed[*node] == Some(Refusal::Failing) && fits(*node) && !against_a_rule(*node);
+    if let Some(first) = nodes().find(ill) {
+        let text = "a node would have room, but launches keep failing there; look why (`cirro node list`), or wait until it is tried again";
+        return fix(Change::Wait(first), text.to_owned());
     }
     let open = nodes().filter(|node| closed[*node].is_none() && !against_a_rule(*node));
     // of each node what it has, up to what is asked; the one that gives the largest part of everything is nearest

@@ -21,6 +21,11 @@ impl Need {
     pub(crate) fn numbers(&self) -> [i64; 3] {
         [self.vcpus.get(), self.memory_mib.get(), self.disk_gib.get()]
     }
+    /// This and that.
+    pub(crate) fn and(&self, other: &Self) -> Self {
+        let (one, other) = (self.numbers(), other.numbers());
+        Self::of(std::array::from_fn(|n| one[n].saturating_add(other[n])))
+    }
     pub(super) fn of([vcpus, memory, disk]: [i64; 3]) -> Self {
         Self { vcpus: Vcpus::new(vcpus), memory_mib: MiB::new(memory), disk_gib: GiB::new(disk) }
     }
@@ -41,6 +46,8 @@ pub struct Candidate {
     pub status: NodeStatus,
     /// Whether it takes new guests.
     pub schedulable: bool,
+    /// Whether launches kept failing there just now, so that it is left alone.
+    pub failing: bool,
     /// Its approved capacity, overcommit included.
     pub capacity: Need,
     /// What is claimed.
@@ -58,8 +65,8 @@ impl Candidate {
     /// Whether new guests may come here at all.
     pub(crate) fn usable(&self) -> Option<Refusal> {
         match self.status {
-            NodeStatus::Ready if self.schedulable => None,
-            NodeStatus::Ready => Some(Refusal::Closed),
+            NodeStatus::Ready if !self.schedulable => Some(Refusal::Closed),
+            NodeStatus::Ready => self.failing.then_some(Refusal::Failing),
             NodeStatus::Silent => Some(Refusal::Silent),
             _ => Some(Refusal::Joining),
         }
@@ -75,6 +82,10 @@ pub enum Refusal {
     Silent,
     /// It takes no new instances.
     Closed,
+    /// Launches have kept failing there, and it is left alone for a while.
+    Failing,
+    /// The instance was on it before, and had to leave.
+    Tried,
     /// Too few free processors.
     Vcpus,
     /// Too little free memory.
@@ -91,10 +102,12 @@ pub enum Refusal {
 
 impl Refusal {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Joining,
         Self::Silent,
         Self::Closed,
+        Self::Failing,
+        Self::Tried,
         Self::Vcpus,
         Self::Memory,
         Self::Disk,
@@ -109,6 +122,8 @@ impl Refusal {
             Self::Joining => "has not reported yet",
             Self::Silent => "does not report",
             Self::Closed => "takes no new instances",
+            Self::Failing => "keeps failing, and is left alone for a while",
+            Self::Tried => "was tried before",
             Self::Vcpus => "has too few free vCPUs",
             Self::Memory => "has too little free memory",
             Self::Disk => "has too little free disk",

@@ -6,8 +6,11 @@ use crate::schedule::{
     rules::{Ledger, Rule},
 };
 use cirro_models::{
-    Count, Error,
-    compute::placement::{Placement, PlacementPolicy, Shortage},
+    Count, Error, Id,
+    compute::{
+        Node,
+        placement::{Placement, PlacementPolicy, Shortage},
+    },
 };
 use std::{cmp::Reverse, collections::BTreeMap};
 
@@ -33,6 +36,10 @@ pub struct Request<'a> {
     pub policy: &'a PlacementPolicy,
     /// Decides between nodes that are equally good.
     pub seed: u64,
+    /// Nodes that must not be taken.
+    pub without: &'a [Id<Node>],
+    /// Which nodes hold members of the groups already: rules count them.
+    pub present: &'a [(usize, Id<Node>)],
 }
 
 /// An instance's place.
@@ -70,10 +77,11 @@ pub fn plan(request: &Request<'_>, nodes: &[Candidate]) -> Planned {
         nodes,
         free: nodes.iter().map(Candidate::free).collect(),
         capacity: nodes.iter().map(|node| node.capacity.numbers()).collect(),
-        closed: nodes.iter().map(Candidate::usable).collect(),
+        closed: nodes.iter().map(|node| closed(node, request.without)).collect(),
         tie: nodes.iter().map(|node| tie(node, request.seed)).collect(),
         ledger: Ledger::new(request.rules, &wanted, nodes),
     };
+    planner.remember(request.present);
     let mut planned = Planned { groups: vec![PlannedGroup::default(); wanted.len()] };
     let mut order: Vec<usize> = (0..wanted.len()).collect();
     // large ones first: small ones fit into what is left. Equal ones stay in the request's order.
@@ -102,7 +110,20 @@ struct Look {
     refused: [i64; Refusal::ALL.len()],
 }
 
+/// Why a node can't be taken, whatever is asked for.
+fn closed(node: &Candidate, without: &[Id<Node>]) -> Option<Refusal> {
+    node.usable().or_else(|| without.contains(&node.id).then_some(Refusal::Tried))
+}
+
 impl Planner<'_> {
+    /// Takes note of what is there already; what it takes of its nodes is claimed.
+    fn remember(&mut self, present: &[(usize, Id<Node>)]) {
+        for (group, id) in present {
+            if let Some(node) = self.nodes.iter().position(|node| node.id == *id) {
+                self.ledger.take(*group, node, [0; 3]);
+            }
+        }
+    }
     /// The largest part of any one node's capacity that is needed, in thousandths.
     fn part(&self, need: [i64; 3]) -> i64 {
         let most = |n: usize| self.capacity.iter().map(|capacity| capacity[n]).max().unwrap_or(0).max(1);
@@ -154,6 +175,7 @@ impl Planner<'_> {
             refused: named(&look.refused),
             score,
             runner_up: look.second,
+            tried: Vec::new(),
         }
     }
     fn fix(&self, group: usize, need: [i64; 3]) -> fix::Fix {

@@ -7,6 +7,7 @@ mod bad_input;
 mod claims;
 mod compromised;
 mod deletions;
+mod elsewhere;
 mod launches;
 mod overdue;
 mod plans;

@@ -194,6 +194,12 @@ impl Site {
         assignment
     }
 
+    /// What compute does without being asked, until this is dropped.
+    pub(crate) fn tended(&self) -> Tended {
+        let compute = self.compute.clone();
+        Tended(tokio::spawn(async move { cirro_compute::tasks::run(|| compute.own_context()).await }))
+    }
+
     /// How many instances, processors and MiB our project has, as its quota counts them.
     pub(crate) async fn used(&self) -> [i64; 3] {
         let project = self.actors.project;
@@ -215,6 +221,14 @@ impl Site {
         }
         let read = move |c: &mut _| Ok(diesel::sql_query(query).get_result::<Count>(c).unwrap().n);
         self.databases[0].database.read(read).await.unwrap()
+    }
+}
+
+/// Compute's own work; ends when it is dropped.
+pub(crate) struct Tended(tokio::task::JoinHandle<()>);
+impl Drop for Tended {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

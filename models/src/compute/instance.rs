@@ -96,6 +96,12 @@ pub struct Instance {
     /// The node that it is placed on.
     #[model(system, filter, node)]
     pub node_id: Option<Id<Node>>,
+    /// The node that it leaves for another one; until that one has confirmed that nothing of it is there, it is nowhere else.
+    #[model(system)]
+    pub leaving_node_id: Option<Id<Node>>,
+    /// When it was first seen to have come up where it is: from then on its disk may hold something.
+    #[model(system)]
+    pub ran_at: Option<crate::Timestamp>,
     /// The launch plan that made it.
     #[model(system, filter)]
     pub plan_id: Option<Id<LaunchPlan>>,

@@ -1,6 +1,8 @@
 //! Machines that run guests.
 
-use crate::{Count, GiB, Id, Meta, MiB, Model, Name, Timestamp, Vcpus, choice};
+use crate::{Count, GiB, Id, Meta, MiB, Model, Name, Timestamp, Vcpus, choice, patch::Check};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 choice! {
     /// Whether a node can be used, as the control plane sees it.
@@ -65,6 +67,9 @@ pub struct Node {
     /// The guests on it that no row of ours knows, which the agent leaves alone.
     #[model(status)]
     pub unclaimed: Count,
+    /// The launches that have failed here since the last one that did not; absent where that was the last.
+    #[model(system, json)]
+    pub failing: Option<Failing>,
     /// When it last became ready or silent.
     #[model(status)]
     pub status_since: Option<Timestamp>,
@@ -72,3 +77,18 @@ pub struct Node {
     #[model(meta)]
     pub meta: Meta,
 }
+
+/// A node on which one launch after the other fails.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Failing {
+    /// How many have failed in a row.
+    pub in_a_row: i64,
+    /// For how long nothing new comes here, in seconds; it doubles each time. Absent as long as it was only bad luck.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause_s: Option<i64>,
+    /// Until when nothing new comes here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+}
+
+impl Check for Failing {}
