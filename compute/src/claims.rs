@@ -85,7 +85,7 @@ pub(crate) fn candidates(tx: &mut Tx<'_>) -> Result<Vec<Candidate>> {
         id: node.id,
         failing: backoff::is_left_alone(&node, now),
         status: node.status,
-        schedulable: node.schedulable,
+        mode: node.mode,
         capacity: Need { vcpus: node.vcpus, memory_mib: node.memory_mib, disk_gib: node.disk_gib },
         claimed: claimed.get(&node.id.uuid()).copied().unwrap_or_default(),
         labels: node.meta.labels,

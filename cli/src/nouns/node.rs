@@ -5,8 +5,8 @@ use crate::{
     nouns::{
         Noun,
         join_token::{Join, Revoke},
+        node_mode::Turn,
         project::vcpus,
-        yes,
     },
     quantity,
     site::Site,
@@ -17,7 +17,7 @@ use cirro_models::{
     GiB, MiB, Name, Vcpus,
     compute::{
         Node,
-        node::{NewNode, NodeFilter, NodePatch, NodeStatus},
+        node::{NewNode, NodeFilter, NodeMode, NodePatch, NodeStatus},
     },
 };
 use clap::{Args, Subcommand};
@@ -28,7 +28,7 @@ impl Noun for Node {
     const COLUMNS: &'static [Column<Self>] = &[
         Column("NAME", |node, _| node.name.to_string()),
         Column("STATUS", |node, _| node.status.to_string()),
-        Column("SCHEDULABLE", |node, _| yes(node.schedulable)),
+        Column("MODE", |node, _| node.mode.to_string()),
         Column("VCPUS", |node, _| node.vcpus.get().to_string()),
         Column("MEMORY", |node, _| node.memory_mib.to_string()),
         Column("DISK", |node, _| node.disk_gib.to_string()),
@@ -61,10 +61,16 @@ pub(crate) enum Verb {
     Show(Show),
     /// Add a node with the capacity that guests may use of it
     Create(Create<New>),
-    /// Change a node's capacity, or keep new instances away from it
+    /// Change a node's name, capacity or labels
     Update(Update<Change>),
     /// Remove nodes
     Delete(Delete),
+    /// Place nothing new on a node; what is on it stays
+    Drain(Turn),
+    /// The same, and let it fall silent without an alert and without a fence: somebody works on it
+    Maintenance(Turn),
+    /// Place new instances on a node again
+    Return(Turn),
     /// Print a join token: what lets one machine become a node
     #[command(name = "join-token")]
     Join(Join),
@@ -80,15 +86,15 @@ pub(crate) struct Narrow {
     /// Only those with this status
     #[arg(long, value_name = "joining|ready|silent")]
     status: Option<NodeStatus>,
-    /// Only those that take new instances, or with `false` only those that do not
-    #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
-    schedulable: Option<bool>,
+    /// Only those in this mode
+    #[arg(long, value_name = "active|drain|maintenance")]
+    mode: Option<NodeMode>,
     #[command(flatten)]
     label: Labelled,
 }
 impl Request<NodeFilter> for Narrow {
     async fn read(self, _: &Site) -> Result<NodeFilter, Failure> {
-        Ok(NodeFilter { name: self.name, schedulable: self.schedulable, status: self.status, label: self.label.label })
+        Ok(NodeFilter { name: self.name, mode: self.mode, status: self.status, label: self.label.label })
     }
 }
 
@@ -116,7 +122,7 @@ impl Request<NewNode> for New {
             vcpus: self.vcpus,
             memory_mib: self.memory,
             disk_gib: self.disk,
-            schedulable: None,
+            mode: None,
             labels: self.labels.read(),
         })
     }
@@ -136,9 +142,6 @@ pub(crate) struct Change {
     /// Disk for guests
     #[arg(long, value_name = "SIZE", value_parser = quantity::disk)]
     disk: Option<GiB>,
-    /// Whether new instances may be placed on it
-    #[arg(long, value_name = "true|false")]
-    schedulable: Option<bool>,
     #[command(flatten)]
     labels: LabelChanges,
 }
@@ -149,7 +152,8 @@ impl Request<NodePatch> for Change {
             vcpus: self.vcpus,
             memory_mib: self.memory,
             disk_gib: self.disk,
-            schedulable: self.schedulable,
+            // that has verbs of its own
+            mode: None,
             labels: self.labels.read(),
         })
     }
@@ -163,6 +167,9 @@ impl Verb {
             Self::Create(args) => args.run::<Node>(site).await,
             Self::Update(args) => args.run::<Node>(site).await,
             Self::Delete(args) => args.run::<Node>(site).await,
+            Self::Drain(args) => args.run(site, NodeMode::Drain).await,
+            Self::Maintenance(args) => args.run(site, NodeMode::Maintenance).await,
+            Self::Return(args) => args.run(site, NodeMode::Active).await,
             Self::Join(args) => args.run(site).await,
             Self::Revoke(args) => args.run(site).await,
         }

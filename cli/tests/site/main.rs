@@ -326,7 +326,7 @@ fn a_join_token_is_printed_alone_and_a_node_revoked_by_its_name() {
 
     let node = alice.site.add(
         "node",
-        json!({"name": "rack1", "vcpus": 1, "memory_mib": 1, "disk_gib": 1, "schedulable": true, "status": "ready",
+        json!({"name": "rack1", "vcpus": 1, "memory_mib": 1, "disk_gib": 1, "mode": "active", "status": "ready",
             "unclaimed": 0}),
     );
     let did = alice.runs(&["node", "revoke", "rack1"]);

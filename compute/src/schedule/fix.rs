@@ -50,8 +50,8 @@ pub(super) fn smallest(
         .collect();
     if let Some(first) = shut.first() {
         let text = format!(
-            "{} would have room, but takes no new instances; set `schedulable` on a node again",
-            if shut.len() == 1 { "one node".to_owned() } else { format!("{} nodes", shut.len()) }
+            "{} drained that would have room; let a node take instances again (`cirro node return`)",
+            if shut.len() == 1 { "one node is".to_owned() } else { format!("{} nodes are", shut.len()) }
         );
         return fix(Change::Open(*first), text);
     }

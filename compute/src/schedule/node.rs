@@ -2,7 +2,7 @@
 
 use cirro_models::{
     Error, GiB, Id, Labels, MiB, Vcpus,
-    compute::node::{Node, NodeStatus},
+    compute::node::{Node, NodeMode, NodeStatus},
 };
 
 /// What an instance takes.
@@ -45,7 +45,7 @@ pub struct Candidate {
     /// Whether it reports.
     pub status: NodeStatus,
     /// Whether it takes new guests.
-    pub schedulable: bool,
+    pub mode: NodeMode,
     /// Whether launches kept failing there just now, so that it is left alone.
     pub failing: bool,
     /// Its approved capacity, overcommit included.
@@ -65,7 +65,8 @@ impl Candidate {
     /// Whether new guests may come here at all.
     pub(crate) fn usable(&self) -> Option<Refusal> {
         match self.status {
-            NodeStatus::Ready if !self.schedulable => Some(Refusal::Closed),
+            NodeStatus::Ready if self.mode == NodeMode::Maintenance => Some(Refusal::Maintenance),
+            NodeStatus::Ready if self.mode != NodeMode::Active => Some(Refusal::Closed),
             NodeStatus::Ready => self.failing.then_some(Refusal::Failing),
             NodeStatus::Silent => Some(Refusal::Silent),
             _ => Some(Refusal::Joining),
@@ -82,6 +83,8 @@ pub enum Refusal {
     Silent,
     /// It takes no new instances.
     Closed,
+    /// Somebody works on it.
+    Maintenance,
     /// Launches have kept failing there, and it is left alone for a while.
     Failing,
     /// The instance was on it before, and had to leave.
@@ -102,10 +105,11 @@ pub enum Refusal {
 
 impl Refusal {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Joining,
         Self::Silent,
         Self::Closed,
+        Self::Maintenance,
         Self::Failing,
         Self::Tried,
         Self::Vcpus,
@@ -122,6 +126,7 @@ impl Refusal {
             Self::Joining => "has not reported yet",
             Self::Silent => "does not report",
             Self::Closed => "takes no new instances",
+            Self::Maintenance => "is in maintenance",
             Self::Failing => "keeps failing, and is left alone for a while",
             Self::Tried => "was tried before",
             Self::Vcpus => "has too few free vCPUs",

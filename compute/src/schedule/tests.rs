@@ -3,7 +3,10 @@
 use super::*;
 use cirro_models::{
     Id, Labels,
-    compute::{node::NodeStatus, placement::PlacementPolicy},
+    compute::{
+        node::{NodeMode, NodeStatus},
+        placement::PlacementPolicy,
+    },
 };
 use proptest::prelude::*;
 
@@ -15,7 +18,7 @@ fn node(n: u128, claimed: Need) -> Candidate {
     Candidate {
         id: Id::from_uuid(uuid::Uuid::from_u128(n)),
         status: NodeStatus::Ready,
-        schedulable: true,
+        mode: NodeMode::Active,
         failing: false,
         capacity: need(8, 8192, 100),
         claimed,
@@ -43,7 +46,7 @@ fn a_policy_spreads_or_packs() {
 #[test]
 fn a_refusal_counts_its_reasons_and_names_a_fix() {
     let mut drained = node(1, need(7, 0, 0));
-    drained.schedulable = false;
+    drained.mode = NodeMode::Drain;
     let nodes = [drained, node(2, need(8, 0, 0)), node(3, need(7, 0, 0))];
     let Err(Error::NoCapacity { detail, reasons }) = one(need(2, 512, 5), &nodes, &PlacementPolicy::Spread) else {
         panic!("it must be refused")
@@ -55,10 +58,10 @@ fn a_refusal_counts_its_reasons_and_names_a_fix() {
 #[test]
 fn a_drained_node_with_room_is_named_before_a_smaller_flavor() {
     let mut drained = node(1, need(0, 0, 0));
-    drained.schedulable = false;
+    drained.mode = NodeMode::Drain;
     let nodes = [drained, node(2, need(7, 0, 0))];
     let error = one(need(2, 512, 5), &nodes, &PlacementPolicy::Spread).unwrap_err().to_string();
-    assert!(error.contains("set `schedulable` on a node"), "{error}");
+    assert!(error.contains("cirro node return"), "{error}");
 }
 
 #[test]
@@ -159,7 +162,11 @@ fn made(rough: &Rough) -> (Vec<Candidate>, Vec<Asked>, Vec<Rule>, PlacementPolic
     let (nodes, groups, rules, packs, _) = rough;
     let candidate = |(n, (vcpus, memory, disk, state)): (usize, &(i64, i64, i64, u8))| {
         let mut made = node(n as u128, need(*vcpus, *memory, *disk));
-        made.schedulable = *state != 0;
+        made.mode = match state {
+            0 => NodeMode::Drain,
+            4 => NodeMode::Maintenance,
+            _ => NodeMode::Active,
+        };
         made.failing = *state == 3;
         made.status = if *state == 1 { NodeStatus::Silent } else { NodeStatus::Ready };
         if *state == 2 {
@@ -261,7 +268,7 @@ proptest! {
         prop_assert_eq!(usize::try_from(told).unwrap(), nodes.len(), "each node has one reason");
         let asked = match fix.change {
             Change::Open(node) => {
-                nodes[node].schedulable = true;
+                nodes[node].mode = NodeMode::Active;
                 groups[0].clone()
             }
             Change::Smaller(need) => Asked { need, ..groups[0].clone() },

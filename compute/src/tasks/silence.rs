@@ -45,7 +45,7 @@ pub(super) async fn step(ctx: &Context) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cirro_models::{GiB, Id, MiB, Vcpus, Verbs};
+    use cirro_models::{GiB, Id, MiB, Vcpus, Verbs, compute::node::NodeMode};
     use cirro_server::{Database, Owner, testkit::Backend};
 
     async fn status(ctx: &Context, node: Id<Node>) -> NodeStatus {
@@ -103,7 +103,7 @@ mod tests {
             presence.backdate(node, Duration::from_secs(21));
             step(&ctx).await.unwrap();
             let row = Node::get(&ctx, node).await.unwrap();
-            assert_eq!((row.status, row.vcpus, row.schedulable), (NodeStatus::Silent, vcpus, true));
+            assert_eq!((row.status, row.vcpus, row.mode), (NodeStatus::Silent, vcpus, NodeMode::Active));
             assert!(row.status_since.is_some());
         }
     }

@@ -159,7 +159,7 @@ async fn a_preview_takes_nothing_and_launching_it_does_what_it_showed_or_says_wh
         }
 
         let seen = site.member("POST", "launchplan", wish("b")).await.good();
-        site.operator("PATCH", &format!("node/{two}"), json!({"schedulable": false})).await.good();
+        site.operator("PATCH", &format!("node/{two}"), json!({"mode": "drain"})).await.good();
         let path = format!("launchplan/{}", id(&seen));
         let problem = site.member("PATCH", &path, json!({"intent": "launch"})).await.problem(409);
         assert!(problem.detail.contains("another node"), "{}", problem.detail);

@@ -17,6 +17,18 @@ choice! {
 }
 
 choice! {
+    /// What its operator wants of a node.
+    pub enum NodeMode {
+        /// It takes new guests.
+        Active = "active",
+        /// Nothing new is placed here; what is here stays.
+        Drain = "drain",
+        /// The same, and nobody minds if it falls silent: somebody works on it.
+        Maintenance = "maintenance",
+    }
+}
+
+choice! {
     /// What guests are executed by.
     pub enum Accelerator {
         /// The processor's own virtualisation.
@@ -49,9 +61,9 @@ pub struct Node {
     /// Approved disk for guests.
     #[model(create, update)]
     pub disk_gib: GiB,
-    /// While false, nothing new is placed here.
-    #[model(create, update, filter, default = true)]
-    pub schedulable: bool,
+    /// What its operator wants of it.
+    #[model(create, update, filter, default = NodeMode::Active)]
+    pub mode: NodeMode,
     /// Whether it reports.
     #[model(system, filter, default = NodeStatus::Joining)]
     pub status: NodeStatus,

@@ -79,7 +79,7 @@ fn new_node(n: u32, simulation: &Simulation) -> Result<NewNode> {
         vcpus: Vcpus::new(i64::from(simulation.vcpus)),
         memory_mib: MiB::new(simulation.memory_mib()),
         disk_gib: GiB::new(DISK_GIB),
-        schedulable: None,
+        mode: None,
         labels: Labels::from([("rack".to_owned(), format!("r{:02}", (n - 1) % 10 + 1))]),
     })
 }
