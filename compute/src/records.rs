@@ -111,6 +111,12 @@ pub(crate) fn confirm_gone(
     diesel::delete(ordered).execute(c).map(|rows| rows > 0).map_err(failed)
 }
 
+/// Takes back every order to a node that is gone for ever.
+pub(crate) fn forget_tombstones(c: &mut AnyConnection, node: Id<Node>) -> Result<()> {
+    let of_node = tombstone::table.filter(tombstone::node_id.eq(node.store()));
+    diesel::delete(of_node).execute(c).map(drop).map_err(failed)
+}
+
 /// Forgets the claim and what the instance was launched with.
 pub(crate) fn forget(c: &mut AnyConnection, instance: Id<Instance>) -> Result<()> {
     claims::remove(c, instance)?;

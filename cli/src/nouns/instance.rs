@@ -14,7 +14,7 @@ use cirro_models::{
     Name,
     compute::{
         Instance, InstanceAction,
-        instance::{InstanceFilter, InstancePatch, InstanceStatus, NewInstance, Power, UserData},
+        instance::{InstanceFilter, InstancePatch, InstanceStatus, NewInstance, NodeLoss, Power, UserData},
         instance_action::{ActionKind, ActionStatus, NewInstanceAction},
     },
 };
@@ -156,6 +156,9 @@ pub(crate) struct New {
     /// Leave it off for now
     #[arg(long)]
     stopped: bool,
+    /// What becomes of it when its node is lost: stay waits for it, recreate makes it anew elsewhere, without what its disk held
+    #[arg(long, value_name = "stay|recreate")]
+    on_node_loss: Option<NodeLoss>,
     #[command(flatten)]
     labels: Labels,
 }
@@ -173,6 +176,7 @@ impl Request<NewInstance> for New {
             ssh_key_ids: Some(keys).filter(|keys| !keys.is_empty()),
             power: self.stopped.then_some(Power::Stopped),
             user_data: user_data.map(UserData::new),
+            on_node_loss: self.on_node_loss,
             labels: self.labels.read(),
         })
     }
@@ -183,12 +187,20 @@ pub(crate) struct Change {
     /// What people call it from now on; the guest keeps its host name
     #[arg(long)]
     name: Option<Name>,
+    /// What becomes of it when its node is lost: stay waits for it, recreate makes it anew elsewhere, without what its disk held
+    #[arg(long, value_name = "stay|recreate")]
+    on_node_loss: Option<NodeLoss>,
     #[command(flatten)]
     labels: LabelChanges,
 }
 impl Request<InstancePatch> for Change {
     async fn read(self, _: &Site) -> Result<InstancePatch, Failure> {
-        Ok(InstancePatch { name: self.name, labels: self.labels.read(), ..InstancePatch::default() })
+        Ok(InstancePatch {
+            on_node_loss: self.on_node_loss,
+            name: self.name,
+            labels: self.labels.read(),
+            ..InstancePatch::default()
+        })
     }
 }
 
@@ -286,7 +298,7 @@ mod tests {
         let id = "01970000-0000-7000-8000-000000000001";
         let row = json!({
             "id": id, "project_id": id, "name": "web1", "flavor_id": id, "image_id": id, "power": power,
-            "generation": generation, "observed_generation": observed, "status": status, "vcpus": 1, "memory_mib": 1,
+            "generation": generation, "observed_generation": observed, "status": status, "on_node_loss": "stay", "vcpus": 1, "memory_mib": 1,
             "disk_gib": 1, "version": 1, "created_by": "user:1",
             "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z"
         });

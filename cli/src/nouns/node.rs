@@ -5,7 +5,7 @@ use crate::{
     nouns::{
         Noun,
         join_token::{Join, Revoke},
-        node_mode::Turn,
+        node_mode::{Forget, Turn},
         project::vcpus,
     },
     quantity,
@@ -71,6 +71,8 @@ pub(crate) enum Verb {
     Maintenance(Turn),
     /// Place new instances on a node again
     Return(Turn),
+    /// Forget a node that will never be back: what it held is recreated elsewhere, or has failed
+    Forget(Forget),
     /// Print a join token: what lets one machine become a node
     #[command(name = "join-token")]
     Join(Join),
@@ -84,7 +86,7 @@ pub(crate) struct Narrow {
     #[arg(long)]
     name: Option<Name>,
     /// Only those with this status
-    #[arg(long, value_name = "joining|ready|silent")]
+    #[arg(long, value_name = "joining|ready|silent|fencing|fenced")]
     status: Option<NodeStatus>,
     /// Only those in this mode
     #[arg(long, value_name = "active|drain|maintenance")]
@@ -154,6 +156,7 @@ impl Request<NodePatch> for Change {
             disk_gib: self.disk,
             // that has verbs of its own
             mode: None,
+            destroyed: None,
             labels: self.labels.read(),
         })
     }
@@ -170,6 +173,7 @@ impl Verb {
             Self::Drain(args) => args.run(site, NodeMode::Drain).await,
             Self::Maintenance(args) => args.run(site, NodeMode::Maintenance).await,
             Self::Return(args) => args.run(site, NodeMode::Active).await,
+            Self::Forget(args) => args.run(site).await,
             Self::Join(args) => args.run(site).await,
             Self::Revoke(args) => args.run(site).await,
         }

@@ -1,4 +1,4 @@
-//! `cirro node drain`, `maintenance` and `return`: what may come to a node, and what is on it.
+//! `cirro node drain`, `maintenance`, `return` and `forget`: what may come to a node, and what is on it.
 
 use crate::{
     failure::Failure,
@@ -8,7 +8,7 @@ use crate::{
     verbs::{Key, show, update},
 };
 use cirro_models::{
-    Page, Verbs,
+    Name, Page, Verbs,
     compute::{
         Instance, Node,
         instance::InstanceFilter,
@@ -44,6 +44,34 @@ impl Turn {
             out::note(&remaining(&said.value.label(), &names, guests.next.is_some(), &mode));
         }
         show(site, &said).await
+    }
+}
+
+/// A node that is gone for ever.
+#[derive(Debug, Args)]
+pub(crate) struct Forget {
+    /// The node, by name or id
+    #[arg(value_name = "NAME|ID")]
+    which: String,
+    /// The node's name once more: its machine is destroyed, or off for good, though no fence has seen that
+    #[arg(long, value_name = "NAME")]
+    destroyed: Option<Name>,
+    #[command(flatten)]
+    key: Key,
+}
+
+impl Forget {
+    pub(crate) async fn run(self, site: &Site) -> Result<(), Failure> {
+        let id = resolve::id::<Node>(site, &self.which).await?;
+        let patch = NodePatch { mode: Some(NodeMode::Gone), destroyed: self.destroyed, ..NodePatch::default() };
+        let said = update::<Node>(site, id, patch, &self.key).await?;
+        out::note(&format!(
+            "Node {} is forgotten. What could be recreated goes elsewhere; `cirro instance list --status failed` shows the rest. \
+             Volumes that lay there are lost with it: see `cirro pool list`. Should its machine come up again, keep it away from \
+             this site until it has joined anew.",
+            said.value.label()
+        ));
+        if site.is_json() { out::json(&said.json) } else { Ok(()) }
     }
 }
 

@@ -209,7 +209,7 @@ fn answer(state: &mut State, request: &HttpRequest, body: &[u8]) -> HttpResponse
         ("POST", [model]) => {
             let begun = match *model {
                 "instance" => {
-                    json!({"status": "pending", "generation": 1, "observed_generation": 0, "power": "running",
+                    json!({"status": "pending", "generation": 1, "observed_generation": 0, "power": "running", "on_node_loss": "stay",
                     "vcpus": 1, "memory_mib": 512, "disk_gib": 1})
                 }
                 "machineimage" => json!({"status": "awaiting", "public": false}),

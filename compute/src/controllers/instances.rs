@@ -25,6 +25,7 @@ impl Controller<Instance> for Instances {
             flavor_id: draft.flavor_id,
             image_id: draft.image_id,
             ssh_key_ids: draft.ssh_key_ids.clone().unwrap_or_default(),
+            on_node_loss: None,
         };
         let referenced = references::fetch(ctx, draft.project_id, vec![template], new.user_data).await?;
         ctx.write(move |tx| launch::accept_one(tx, draft.clone(), &referenced)).await.map(Into::into)

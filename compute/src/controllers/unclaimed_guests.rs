@@ -82,6 +82,7 @@ fn adopt(tx: &mut Tx<'_>, guest: &UnclaimedGuest, image: ImageSpec, meta: Meta) 
         ssh_key_ids: None,
         power: Some(power),
         user_data: None,
+        on_node_loss: None,
         labels: Labels::default(),
     };
     let seed = Seed { id: guest.instance_id.uuid(), project: Some(guest.project_id), user: None, meta };

@@ -10,7 +10,7 @@ mod rows;
 mod secret;
 mod tend;
 mod undo;
-mod volumes;
+pub(crate) mod volumes;
 
 pub(crate) use plan::{hold_ends, take};
 pub(crate) use quota::room as room_in_quota;

@@ -112,6 +112,7 @@ fn draft(plan: &LaunchPlan, group: &LaunchGroup, place: &Placed, need: &Need, by
         ssh_key_ids: (!template.ssh_key_ids.is_empty()).then(|| template.ssh_key_ids.clone()),
         power: None,
         user_data: None,
+        on_node_loss: template.on_node_loss.clone(),
         labels: group.labels.clone(),
     };
     let id = instance_id(plan.id, place.index).uuid();

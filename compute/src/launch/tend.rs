@@ -130,7 +130,8 @@ fn launching(tx: &mut Tx<'_>, plan: &LaunchPlan, mut progress: Progress, rates: 
     if rests {
         rates.forget(plan.id);
     }
-    let same = plan.progress.as_ref().is_some_and(|before| before.counts == progress.counts);
+    let same =
+        plan.progress.as_ref().is_some_and(|before| before.counts == progress.counts && before.waits == progress.waits);
     if same && !rests {
         return Ok(());
     }

@@ -15,6 +15,7 @@ use cirro_models::{
         console_log::{ConsoleLogFilter, ConsoleLogStatus},
         instance::InstanceFilter,
         instance_action::{ActionStatus, InstanceActionFilter},
+        node::NodeStatus,
     },
     feed::Position,
     sql::{AnyConnection, Table},
@@ -168,6 +169,11 @@ fn whole(
     revision: Position,
     changed: Option<&HashSet<uuid::Uuid>>,
 ) -> Result<NodeAssignment> {
+    // a machine that is being switched off must not begin what may be moved in a moment
+    if Node::select(c, &[node]).map_err(Error::internal)?.iter().any(|row| row.status == NodeStatus::Fencing) {
+        let what = "this node was silent for too long and is being fenced: it is told nothing meanwhile";
+        return Err(Error::unavailable(what));
+    }
     let mut rows = of_node::<Instance>(c, &InstanceFilter { node_id: Some(node), ..InstanceFilter::default() })?;
     rows.retain(|row| row.meta.deleted_at.is_none());
     let pending = rows.iter().filter(|row| row.observed_generation != row.generation);

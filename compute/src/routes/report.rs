@@ -11,7 +11,7 @@ use crate::{
 };
 use actix_web::{HttpRequest, HttpResponse, web};
 use cirro_models::{
-    Context, Count, Generation, Id, Name, Result, Timestamp,
+    Context, Count, Error, Generation, Id, Name, Result, Timestamp,
     compute::{
         ConsoleLog, Instance, InstanceAction, Node, UnclaimedGuest,
         console_log::ConsoleLogStatus,
@@ -85,7 +85,13 @@ fn bounded(text: Option<&String>) -> Option<String> {
 }
 
 fn about_node(tx: &mut Tx<'_>, node: Id<Node>, report: &NodeReport) -> Result<()> {
-    tx.change::<Node>(node, |node| {
+    let stored: Node = tx.get(node)?;
+    if stored.status == NodeStatus::Fencing {
+        return Err(Error::unavailable(
+            "this node was silent for too long and is being fenced: it is not listened to meanwhile",
+        ));
+    }
+    tx.change_from(&stored, |node| {
         if node.status != NodeStatus::Ready {
             (node.status, node.status_since) = (NodeStatus::Ready, Some(Timestamp::now()));
         }

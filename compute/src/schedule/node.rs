@@ -68,7 +68,7 @@ impl Candidate {
             NodeStatus::Ready if self.mode == NodeMode::Maintenance => Some(Refusal::Maintenance),
             NodeStatus::Ready if self.mode != NodeMode::Active => Some(Refusal::Closed),
             NodeStatus::Ready => self.failing.then_some(Refusal::Failing),
-            NodeStatus::Silent => Some(Refusal::Silent),
+            NodeStatus::Silent | NodeStatus::Fencing | NodeStatus::Fenced => Some(Refusal::Silent),
             _ => Some(Refusal::Joining),
         }
     }

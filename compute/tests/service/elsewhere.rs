@@ -15,21 +15,21 @@ use serde_json::{Value, json};
 
 impl Site {
     /// Its node reports that it could not launch it.
-    async fn could_not(&self, id: Id<Instance>, why: &str) -> Instance {
+    pub(super) async fn could_not(&self, id: Id<Instance>, why: &str) -> Instance {
         let row = self.instance(id).await;
         let mut failed = seen(id, row.generation.get(), S::Failed);
         failed.reason = Some(why.to_owned());
         self.report(row.node_id.unwrap(), NodeReport { instances: vec![failed], ..self.saw() }).await;
         row
     }
-    async fn confirms_gone(&self, node: Id<Node>, id: Id<Instance>, generation: Generation) {
+    pub(super) async fn confirms_gone(&self, node: Id<Node>, id: Id<Instance>, generation: Generation) {
         self.report(node, NodeReport { gone: vec![GoneInstance { id, generation }], ..self.saw() }).await;
     }
     /// The row once it waits for its node.
-    async fn waits(&self, id: Id<Instance>) -> Instance {
+    pub(super) async fn waits(&self, id: Id<Instance>) -> Instance {
         eventually("it waits", async || Some(self.instance(id).await).filter(|row| row.node_id.is_none())).await
     }
-    async fn comes_to(&self, id: Id<Instance>, status: S) -> Instance {
+    pub(super) async fn comes_to(&self, id: Id<Instance>, status: S) -> Instance {
         eventually("its status", async || Some(self.instance(id).await).filter(|row| row.status == status)).await
     }
     /// It could not be launched, its node has nothing of it, and it is on the next one.
@@ -39,7 +39,7 @@ impl Site {
         self.confirms_gone(before.node_id.unwrap(), id, waiting.generation).await;
         eventually("it has a node", async || Some(self.instance(id).await).filter(|row| row.node_id.is_some())).await
     }
-    async fn claimed_on(&self, node: Id<Node>) -> usize {
+    pub(super) async fn claimed_on(&self, node: Id<Node>) -> usize {
         use cirro_models::sql::{Column, types::Guid};
         use diesel::RunQueryDsl;
         #[derive(diesel::QueryableByName)]

@@ -8,6 +8,7 @@ mod claims;
 mod compromised;
 mod deletions;
 mod elsewhere;
+mod fences;
 mod launches;
 mod overdue;
 mod plans;

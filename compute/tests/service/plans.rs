@@ -286,8 +286,6 @@ async fn undo_removes_what_the_plan_made_and_keeps_what_somebody_has_changed() {
 
         site.member("PATCH", &format!("launchplan/{plan}"), json!({"intent": "undo"})).await.good();
         let _tended = site.tended();
-        let worker = site.compute.clone();
-        let work = tokio::spawn(async move { worker.tend().await });
         let going = eventually("the others go", async || {
             let rows = site.planned(&plan).await;
             let going: Vec<_> = rows.iter().filter(|row| row.meta.deleted_at.is_some()).map(|row| row.id).collect();
@@ -305,7 +303,6 @@ async fn undo_removes_what_the_plan_made_and_keeps_what_somebody_has_changed() {
         assert!(undone.status_reason.unwrap().contains("2 instances are kept"));
         assert_eq!((site.used().await[0], site.claims().await), (3, 3));
         assert!(site.exists(other).await);
-        work.abort();
     }
 }
 
@@ -316,15 +313,12 @@ async fn what_has_an_end_is_taken_back_then() {
     let wish = json!({"name": "x", "groups": [site.group("web", 2)], "max_in_flight": 1, "expires_at": soon});
     let plan = id(&site.member("POST", "launchplan", wish).await.good());
     let _tended = site.tended();
-    let worker = site.compute.clone();
-    let work = tokio::spawn(async move { worker.tend().await });
     eventually("its end comes", async || {
         let rows = site.planned(&plan).await;
         (rows.len() == 1 && rows[0].meta.deleted_at.is_some()).then_some(())
     })
     .await;
     assert_eq!(site.plan(&plan).await.status, PlanStatus::Undoing);
-    work.abort();
 }
 
 #[tokio::test]

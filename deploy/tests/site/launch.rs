@@ -43,7 +43,7 @@ fn once(ledger: &Path, what: &str) -> BTreeSet<String> {
 }
 
 /// The plan, as soon as it has come to this.
-async fn rests(site: &Site, id: Id<LaunchPlan>, status: PlanStatus) -> LaunchPlan {
+pub async fn rests(site: &Site, id: Id<LaunchPlan>, status: PlanStatus) -> LaunchPlan {
     let (session, end) = (site.session(), Instant::now() + LIMIT);
     let mut position = None;
     loop {

@@ -11,6 +11,7 @@ mod crowd;
 mod kit;
 mod launch;
 mod life;
+mod loss;
 mod loud;
 mod metrics;
 mod process;

@@ -46,6 +46,16 @@ choice! {
     }
 }
 
+choice! {
+    /// What becomes of an instance when its node is lost for good.
+    pub enum NodeLoss {
+        /// It waits for its node, with its disk.
+        Stay = "stay",
+        /// It is made anew on another node, from its image: what its disk held is lost.
+        Recreate = "recreate",
+    }
+}
+
 /// A virtual machine: what its owner asks for, and what its node last saw.
 #[derive(Model)]
 #[model(service = Compute, path = "instance", scope = Project, unique(project_id, name), accepted)]
@@ -75,6 +85,10 @@ pub struct Instance {
     /// How its power goes off: `true` pulls the plug instead of asking the guest.
     #[model(update)]
     pub force_stop: Option<bool>,
+    /// What becomes of it when its node is lost: only after the node's machine was seen to be off, and never while a volume is
+    /// attached to it.
+    #[model(create, update, default = NodeLoss::Stay)]
+    pub on_node_loss: NodeLoss,
     /// Counts changes of the owner's wish.
     #[model(generation)]
     pub generation: Generation,

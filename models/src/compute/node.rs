@@ -13,6 +13,10 @@ choice! {
         Ready = "ready",
         /// It has not reported for a while; its guests run on.
         Silent = "silent",
+        /// It was silent for too long, and its machine is being switched off. It is told nothing and not listened to meanwhile.
+        Fencing = "fencing",
+        /// Its machine was seen to be off after that; what could be was taken over. It is ready again when it reports.
+        Fenced = "fenced",
     }
 }
 
@@ -25,6 +29,9 @@ choice! {
         Drain = "drain",
         /// The same, and nobody minds if it falls silent: somebody works on it.
         Maintenance = "maintenance",
+        /// It will never be back: what it held has failed or is recreated elsewhere, and the node is forgotten. Its machine must
+        /// have been seen to be off, or be named as `destroyed`.
+        Gone = "gone",
     }
 }
 
@@ -45,6 +52,7 @@ choice! {
 #[model(service = Compute, path = "node", scope = Site, unique(name))]
 #[model(create = Operator, read = Operator, update = Operator, delete = Operator)]
 #[model(services(create = Identity, read = Identity, read = Storage))]
+#[model(input(destroyed: Option<Name>, update))]
 pub struct Node {
     /// Its id; the agent's credential names it.
     #[model(node)]

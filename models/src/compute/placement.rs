@@ -104,6 +104,9 @@ pub struct Progress {
     /// What went wrong, most frequent first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<FailureGroup>,
+    /// What instances wait for, such as a node that does not report, most frequent first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits: Vec<FailureGroup>,
 }
 
 /// A node that others wait for.
@@ -115,7 +118,7 @@ pub struct NodeLag {
     pub waiting: i64,
 }
 
-/// Instances that failed for the same reason.
+/// Instances that failed, or wait, for the same reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FailureGroup {
     /// The reason.

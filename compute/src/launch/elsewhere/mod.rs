@@ -21,13 +21,13 @@ use cirro_models::{
     Context, Error, Id, Result,
     compute::{
         Instance, Node,
-        instance::InstanceStatus,
+        instance::{InstanceStatus, instance_rows},
         placement::{Placement, Tried},
     },
-    sql::{GuidValue, types::Guid},
+    sql::{Column, GuidValue, types::Guid},
 };
 use cirro_server::{OwnerContext, Tx};
-use diesel::{QueryableByName, RunQueryDsl, sql_query, sql_types as st};
+use diesel::{prelude::*, sql_query, sql_types as st};
 use search::Search;
 
 /// On how many nodes an instance is tried.
@@ -140,6 +140,62 @@ pub(crate) fn leave(tx: &mut Tx<'_>, instance: &Instance, node: Id<Node>, epoch:
     })?;
     records::add_tombstone(tx.connection(), instance.id, node, left.generation, epoch)?;
     Ok(left)
+}
+
+/// It has left a node that is lost, as if the node had confirmed: it is homeless. The node is told to remove it if it ever comes
+/// back.
+pub(crate) fn lose(tx: &mut Tx<'_>, instance: &Instance, node: &Node, epoch: i64) -> Result<()> {
+    let left = leave(tx, instance, node.id, epoch)?;
+    claims::remove(tx.connection(), instance.id)?;
+    let reason = format!("node {} was lost and switched off", node.name);
+    tx.change_from(&left, |instance| {
+        instance.status_reason = Some(format!("{reason}; it is made anew on another one"));
+        if let Some(placement) = &mut instance.placement {
+            placement.tried.retain(|tried| tried.node_id != node.id);
+            placement.tried.push(Tried { node_id: node.id, reason });
+        }
+    })
+    .map(drop)
+}
+
+/// It stays on a node that is lost, and waits for it.
+pub(crate) fn wait_for(tx: &mut Tx<'_>, instance: &Instance, node: &Node, why: &str) -> Result<()> {
+    tx.change_from(instance, |instance| {
+        // whatever it was doing, it does no more; what its node reports when it is back follows on this
+        (instance.status, instance.status_deadline) = (InstanceStatus::Pending, None);
+        instance.address = None;
+        instance.status_reason =
+            Some(format!("it waits for node {}, which was lost and switched off, to come back: {why}", node.name));
+    })
+    .map(drop)
+}
+
+/// Its node is gone for ever, and it does not go elsewhere by itself.
+pub(crate) fn end(tx: &mut Tx<'_>, instance: &Instance, node: &Node) -> Result<()> {
+    let reason = format!("node {} is gone for ever, and the disk of this instance with it", node.name);
+    tx.change_from(instance, |instance| {
+        (instance.node_id, instance.leaving_node_id) = (None, None);
+        (instance.ran_at, instance.address) = (None, None);
+        (instance.status, instance.status_deadline) = (InstanceStatus::Failed, None);
+        instance.status_reason = Some(format!("{reason}: start it to have it made anew from its image, or delete it"));
+        instance.generation = instance.generation.next();
+        if let Some(placement) = &mut instance.placement {
+            placement.tried.push(Tried { node_id: node.id, reason });
+        }
+    })
+    .map(drop)
+}
+
+/// Those that have left this node, and wait for it to confirm that.
+pub(crate) fn leaving(tx: &mut Tx<'_>, node: Id<Node>) -> Result<Vec<Instance>> {
+    let found: Vec<GuidValue> = instance_rows::table
+        .filter(instance_rows::leaving_node_id.eq(Some(node.store())))
+        .filter(instance_rows::node_id.is_null())
+        .select(instance_rows::id)
+        .load(tx.connection())
+        .map_err(Error::internal)?;
+    let rows = found.into_iter().map(|id| tx.get(Id::from_uuid(id.0)));
+    rows.collect()
 }
 
 /// Whether it is nowhere until the node that it leaves has confirmed.
