@@ -217,8 +217,8 @@ pub(crate) enum Command {
     /// Nodes: the machines that run guests
     #[command(
         subcommand,
-        after_help = "Examples:\n  cirro node list\n  cirro node update node1 --schedulable false\n  \
-        cirro node join-token --memory 64GiB >token\n  cirro node revoke node1\n  cirro node join-token --node node1 >token"
+        after_help = "Examples:\n  cirro node list\n  cirro node drain node1\n  cirro node maintenance node1\n  \
+        cirro node return node1\n  cirro node join-token --memory 64GiB >token\n  cirro node revoke node1\n  cirro node join-token --node node1 >token"
     )]
     Node(node::Verb),
     /// Storage pools: where volumes lie

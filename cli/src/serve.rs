@@ -1,7 +1,10 @@
 //! `cirro serve`: one service in this process.
 
 use crate::{failure::Failure, out};
-use cirro_deploy::serve::{self, Options};
+use cirro_deploy::{
+    Patience,
+    serve::{self, Options},
+};
 use cirro_models::Service;
 use clap::{Args, ValueEnum};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -22,6 +25,24 @@ impl From<Which> for Service {
             Which::Storage => Self::Storage,
             Which::Images => Self::Images,
         }
+    }
+}
+
+/// What becomes of nodes that are lost.
+#[derive(Debug, Args)]
+pub(crate) struct Fencing {
+    /// compute: the program that switches off the machine of a lost node; it is called with `off` or `status`, the node's
+    /// name and its labels. Without it, nothing is ever taken over from a node (see deploy/examples/fence-ipmi)
+    #[arg(long = "fence-command", value_name = "PATH")]
+    pub(crate) command: Option<PathBuf>,
+    /// compute: after how many seconds without a word a node is silent; after twice as many it is lost
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(2..=3600))]
+    silent_after: u64,
+}
+
+impl Fencing {
+    pub(crate) fn patience(&self) -> Patience {
+        Patience::of(Duration::from_secs(self.silent_after))
     }
 }
 
@@ -57,6 +78,8 @@ pub(crate) struct ServeArgs {
     /// Where copies of the database go that are taken before a new release changes its tables
     #[arg(long, value_name = "DIR")]
     backup_dir: Option<PathBuf>,
+    #[command(flatten)]
+    fencing: Fencing,
     /// The file with the token of whoever scrapes /metrics, which `cirro site init` makes; without it there are none
     #[arg(long = "metrics-token-file", value_name = "FILE")]
     metrics: Option<PathBuf>,
@@ -86,6 +109,8 @@ impl ServeArgs {
             data: self.data,
             backups: self.backup_dir,
             first_admin: self.first_admin,
+            patience: self.fencing.patience(),
+            fence_command: self.fencing.command,
             metrics_token: self.metrics,
             drain: Duration::from_secs(self.drain),
             until_stdin_closes: self.until_stdin_closes,

@@ -4,6 +4,7 @@ use crate::{
     failure::Failure,
     out,
     profile::{Folder, Profile},
+    serve::Fencing,
 };
 use cirro_deploy::up::{self, Boot, Failing, FirstLogin, Options, Simulation};
 use cirro_models::Error;
@@ -26,6 +27,8 @@ pub(crate) struct UpArgs {
     no_agent: bool,
     #[command(flatten)]
     simulated: SimulatedArgs,
+    #[command(flatten)]
+    fencing: Fencing,
     /// The file with the token of whoever scrapes /metrics, 16 characters or more; without it there are none
     #[arg(long = "metrics-token-file", value_name = "FILE")]
     metrics: Option<PathBuf>,
@@ -81,6 +84,8 @@ impl UpArgs {
             listen: self.listen,
             agent: !self.no_agent,
             simulation: self.simulated.simulation(),
+            patience: self.fencing.patience(),
+            fence_command: self.fencing.command,
             metrics_token: self.metrics,
         };
         let ran = up::run(options, keep, |url| {

@@ -2,10 +2,10 @@
 
 use crate::{escape, failure::Failure, launch::percent, names::Names, nouns::Noun, out, resolve, site::Site};
 use cirro_models::{
-    Verbs,
+    Model, Verbs,
     compute::{
-        Instance,
-        placement::{Placement, PlacementPolicy},
+        Instance, Node,
+        placement::{Placement, PlacementPolicy, Tried},
     },
 };
 use clap::Args;
@@ -27,9 +27,12 @@ impl WhyArgs {
             let told = fields.into_iter().map(|field| (field.to_owned(), said.json[field].clone()));
             return out::json(&told.collect::<serde_json::Map<_, _>>().into());
         }
-        let names = Names::of(site, std::slice::from_ref(instance)).await;
+        let before = instance.placement.iter().flat_map(|placement| &placement.tried).map(|tried| tried.node_id);
+        let nodes = instance.node_id.into_iter().chain(before);
+        let names = Names::of_ids(site, nodes.map(|node| (Node::SERVICE, Node::PATH, node.uuid()))).await;
         let node = instance.node_id.map(|node| names.name(node.uuid()));
-        let lines = sentences(instance, node.as_deref());
+        let mut lines = sentences(instance, node.as_deref());
+        lines.extend(instance.placement.iter().flat_map(|placement| tried(placement, &names)));
         out::text(&lines.iter().map(|line| escape::line(line) + "\n").collect::<String>())
     }
 }
@@ -65,6 +68,14 @@ pub(crate) fn reasons(placement: &Placement) -> Vec<String> {
         None => "there was no runner-up".to_owned(),
     });
     lines
+}
+
+/// Where it was before.
+fn tried(placement: &Placement, names: &Names) -> Vec<String> {
+    let node = |tried: &Tried| format!("  {}: {}", names.name(tried.node_id.uuid()), tried.reason);
+    let lines = placement.tried.iter().map(node);
+    let first = (!placement.tried.is_empty()).then(|| "it was tried on these nodes:".to_owned());
+    first.into_iter().chain(lines).collect()
 }
 
 /// What a policy takes.

@@ -1,9 +1,12 @@
 //! What instances take from nodes: rows of their own, which outlive an instance until its node has confirmed that it is
 //! gone, and which a plan may hold before there is an instance.
 
-use crate::schedule::{Candidate, Need};
+use crate::{
+    backoff,
+    schedule::{Candidate, Need},
+};
 use cirro_models::{
-    Error, GiB, Id, MiB, Result, Vcpus,
+    Error, GiB, Id, MiB, Result, Timestamp, Vcpus,
     compute::{Instance, LaunchPlan, Node, node::NodeFilter, placement::Placement},
     identity::Project,
     sql::{AnyConnection, Column, GuidValue, JsonValue, MAX_VALUES, insert_many, load_json, store_json, types::Guid},
@@ -94,10 +97,12 @@ pub(crate) fn candidates(tx: &mut Tx<'_>) -> Result<Vec<Candidate>> {
     let sums: Vec<Sum> = sql_query(SUMS).load(tx.connection()).map_err(failed)?;
     let claimed: HashMap<Uuid, Need> =
         sums.into_iter().map(|sum| (sum.node_id.0, need(sum.vcpus, sum.memory_mib, sum.disk_gib))).collect();
+    let now = Timestamp::now();
     let candidate = |node: Node| Candidate {
         id: node.id,
+        failing: backoff::is_left_alone(&node, now),
         status: node.status,
-        schedulable: node.schedulable,
+        mode: node.mode,
         capacity: Need { vcpus: node.vcpus, memory_mib: node.memory_mib, disk_gib: node.disk_gib },
         claimed: claimed.get(&node.id.uuid()).copied().unwrap_or_default(),
         labels: node.meta.labels,

@@ -46,7 +46,7 @@ pub async fn flavors(ctx: &Context) -> Result<()> {
 
 /// The node with this name, made with this capacity if there is none.
 pub async fn node(ctx: &Context, name: Name, vcpus: Vcpus, memory_mib: MiB, disk_gib: GiB) -> Result<Id<Node>> {
-    let new = NewNode { name, vcpus, memory_mib, disk_gib, schedulable: None, labels: Labels::default() };
+    let new = NewNode { name, vcpus, memory_mib, disk_gib, mode: None, labels: Labels::default() };
     let made = nodes(ctx, vec![new]).await?;
     made.into_iter().next().ok_or_else(|| Error::internal("one node makes one id"))
 }

@@ -1,10 +1,12 @@
 //! The compute service: machines that run guests, and the guests.
 
 pub mod audit;
+mod backoff;
 mod census;
 mod claims;
 mod controllers;
 pub mod defaults;
+pub mod fence;
 mod holdings;
 mod launch;
 mod presence;
@@ -22,13 +24,19 @@ use cirro_models::{
 };
 use cirro_server::{Database, Owner, db::Migrations};
 use diesel_migrations::embed_migrations;
+use fence::Takeover;
 use std::sync::Arc;
 
 /// The tables of this service.
 pub const MIGRATIONS: Migrations = Migrations(embed_migrations!("migrations"));
 
-/// The service: what it owns and what else it answers.
+/// The service, as it is where no node is ever taken over from.
 pub fn service(database: Database) -> Owner {
+    service_with(database, Takeover::default())
+}
+
+/// The service: what it owns, what else it answers, and how it takes over from nodes that are lost.
+pub fn service_with(database: Database, takeover: Takeover) -> Owner {
     Owner::new(Service::Compute, database)
         .owns::<Flavor>(controllers::Flavors)
         .owns::<SshKey>(controllers::SshKeys)
@@ -46,7 +54,9 @@ pub fn service(database: Database) -> Owner {
         .charges(launch::CHARGES)
         .counts(|database| Box::pin(census::count(database)))
         .works::<launch::UndoPlan>()
+        .works::<fence::FenceNode>()
         .shares(Arc::new(presence::Presence::default()))
         .shares(Arc::new(launch::Rates::default()))
         .shares(Arc::new(routes::assignment::Orders::default()))
+        .shares(Arc::new(takeover))
 }

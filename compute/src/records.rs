@@ -20,7 +20,7 @@ mod tables {
     }
     diesel::table! {
         use cirro_models::sql::types::{Guid, BigInt};
-        tombstone (instance_id) { instance_id -> Guid, node_id -> Guid, generation -> BigInt, epoch -> BigInt, }
+        tombstone (instance_id, node_id) { instance_id -> Guid, node_id -> Guid, generation -> BigInt, epoch -> BigInt, }
     }
 }
 use tables::{launch, tombstone};
@@ -74,7 +74,7 @@ pub(crate) fn set_image(c: &mut AnyConnection, instance: Id<Instance>, image: &I
         .map_err(failed)
 }
 
-/// Orders that a guest be removed; a newer order replaces an older one.
+/// Orders that a guest be removed from a node; a newer order to it replaces an older one.
 pub(crate) fn add_tombstone(
     c: &mut AnyConnection,
     instance: Id<Instance>,
@@ -88,10 +88,12 @@ pub(crate) fn add_tombstone(
         tombstone::generation.eq(generation.get()),
         tombstone::epoch.eq(epoch),
     );
-    let set =
-        (tombstone::node_id.eq(node.store()), tombstone::generation.eq(generation.get()), tombstone::epoch.eq(epoch));
+    let set = (tombstone::generation.eq(generation.get()), tombstone::epoch.eq(epoch));
     let insert = diesel::insert_into(tombstone::table).values(row);
-    Both(insert.on_conflict(tombstone::instance_id).do_update().set(set)).execute(c).map(drop).map_err(failed)
+    Both(insert.on_conflict((tombstone::instance_id, tombstone::node_id)).do_update().set(set))
+        .execute(c)
+        .map(drop)
+        .map_err(failed)
 }
 
 pub(crate) fn tombstones(c: &mut AnyConnection, node: Id<Node>) -> Result<Vec<Tombstone>> {
@@ -115,7 +117,7 @@ pub(crate) fn ordered_away(c: &mut AnyConnection, instances: &[Id<Instance>]) ->
     Ok(nodes.into_iter().map(|node| Id::from_uuid(node.0)).collect())
 }
 
-/// Forgets everything of an instance that its node has confirmed to be gone. False if that was not asked of this node.
+/// Takes back the order to remove an instance, which its node has confirmed. False if that was not asked of this node.
 pub(crate) fn confirm_gone(
     c: &mut AnyConnection,
     instance: Id<Instance>,
@@ -126,11 +128,13 @@ pub(crate) fn confirm_gone(
         .filter(tombstone::instance_id.eq(instance.store()))
         .filter(tombstone::node_id.eq(node.store()))
         .filter(tombstone::generation.le(generation.get()));
-    if diesel::delete(ordered).execute(c).map_err(failed)? == 0 {
-        return Ok(false);
-    }
-    forget(c, instance)?;
-    Ok(true)
+    diesel::delete(ordered).execute(c).map(|rows| rows > 0).map_err(failed)
+}
+
+/// Takes back every order to a node that is gone for ever.
+pub(crate) fn forget_tombstones(c: &mut AnyConnection, node: Id<Node>) -> Result<()> {
+    let of_node = tombstone::table.filter(tombstone::node_id.eq(node.store()));
+    diesel::delete(of_node).execute(c).map(drop).map_err(failed)
 }
 
 /// Forgets the claim and what the instance was launched with.

@@ -12,7 +12,8 @@
 //! | failed     | start/stop → starting/stopping | anything                       | (lasts)      |
 //! | deleting   | nothing: delete wins    | gone                                  | says so, goes on |
 //!
-//! Every state may become `failed` by its node's report, and `deleting` by its owner's wish.
+//! Every state may become `failed` by its node's report, and `deleting` by its owner's wish. An instance that has never come up
+//! is pending again instead, until it was tried on other nodes (see `launch/elsewhere`).
 
 use cirro_models::{
     Timestamp,

@@ -11,3 +11,5 @@ pub mod site;
 pub mod spans;
 mod tasks;
 pub mod up;
+
+pub use cirro_compute::fence::Patience;

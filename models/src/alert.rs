@@ -36,6 +36,8 @@ pub enum Alert {
     JobDead,
     /// A deferred job waits whose kind this release does not know.
     JobKindUnknown,
+    /// So many nodes are silent at once that none of them is fenced, and nothing moves.
+    NodesSilentMany,
 }
 
 /// One count for each alert, in the order of [`Alert::ALL`].
@@ -43,7 +45,7 @@ static RAISED: [AtomicU64; Alert::ALL.len()] = [const { AtomicU64::new(0) }; Ale
 
 impl Alert {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::ClientPoolSaturated,
         Self::ClientQueueTimeout,
         Self::ClientPoolLocked,
@@ -56,6 +58,7 @@ impl Alert {
         Self::DatabaseUnreachable,
         Self::JobDead,
         Self::JobKindUnknown,
+        Self::NodesSilentMany,
     ];
     /// The name in logs, metrics and rules.
     pub const fn name(self) -> &'static str {
@@ -72,6 +75,7 @@ impl Alert {
             Self::DatabaseUnreachable => "database_unreachable",
             Self::JobDead => "job_dead",
             Self::JobKindUnknown => "job_kind_unknown",
+            Self::NodesSilentMany => "nodes_silent_many",
         }
     }
     /// How often it was raised since the process started.

@@ -288,7 +288,7 @@ impl Wheel {
         };
         if let Some((orders, observed)) = orders.zip(observed) {
             whole.instances = seen::instances(orders, observed, &self.memory);
-            whole.gone = seen::gone(orders, observed);
+            whole.gone = seen::gone(orders, observed, &self.memory);
             whole.unclaimed = seen::unclaimed(orders, observed);
             whole.actions = seen::actions(orders, observed);
             whole.holdings = seen::holdings(observed);

@@ -143,10 +143,13 @@ pub fn plan(desired: Option<&Desired>, observed: &Observed, memory: &Memory) -> 
     let Some(desired) = desired else { return Vec::new() };
     let instances =
         instance_ids(desired, observed).into_iter().filter_map(|id| of_instance(id, desired, observed, memory));
+    let mut all: Vec<Action> = instances.chain(of_volumes(desired, observed)).collect();
+    // what has to go goes first: a machine that was switched off and comes back may hold what runs elsewhere by now
+    all.sort_by_key(|action| !matches!(action, Action::Remove { .. }));
     // A list that names a thing twice must not have it worked on twice.
     let mut taken = BTreeSet::new();
     let free = |action: &Action| memory.is_free(action.subject()) && taken.insert(action.subject());
-    instances.chain(of_volumes(desired, observed)).filter(free).collect()
+    all.into_iter().filter(free).collect()
 }
 
 /// The instances that may need something: those that are ordered to be here, and those that are ordered to go.

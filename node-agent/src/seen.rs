@@ -125,10 +125,13 @@ fn going_off(spec: &InstanceSpec, memory: &Memory, reason: Option<String>) -> (I
     (InstanceStatus::Stopping, reason)
 }
 
-/// Tombstones of this epoch of which nothing is left here.
-pub fn gone(orders: &Instances, observed: &Observed) -> Vec<GoneInstance> {
+/// Tombstones of this epoch of which nothing is left here, nor is just being made.
+pub fn gone(orders: &Instances, observed: &Observed, memory: &Memory) -> Vec<GoneInstance> {
     let gone = orders.tombstones.iter().filter(|stone| {
-        stone.epoch == orders.epoch && observed.guest(stone.id).is_none() && !observed.files.contains(&stone.id)
+        // a build that has left no trace yet may still leave one: whoever hears of `gone` starts the instance elsewhere
+        let busy = memory.busy.contains(&Subject::Instance(stone.id));
+        let left = observed.guest(stone.id).is_some() || observed.files.contains(&stone.id);
+        stone.epoch == orders.epoch && !busy && !left
     });
     gone.map(|stone| GoneInstance { id: stone.id, generation: stone.generation }).collect()
 }

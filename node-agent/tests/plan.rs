@@ -460,3 +460,15 @@ fn the_simulated_machine_is_a_hypervisor() {
     fn is<H: Hypervisor>() {}
     is::<Simulated>();
 }
+
+#[test]
+fn an_instance_is_not_gone_while_something_is_done_to_it() {
+    let stone = Tombstone { id: id(9), generation: Generation::new(5), epoch: EPOCH.to_owned() };
+    let orders = desired(orders(Vec::new(), vec![stone], Vec::new()), storage(vec![], vec![], vec![]));
+    let mut memory = Memory::default();
+    memory.busy.insert(Subject::Instance(id(9)));
+    let nothing = Observed::default();
+    assert_eq!(seen::gone(&orders.instances, &nothing, &memory), []);
+    memory.end(Subject::Instance(id(9)), None);
+    assert_eq!(seen::gone(&orders.instances, &nothing, &memory).len(), 1);
+}

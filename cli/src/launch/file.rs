@@ -3,7 +3,11 @@
 use crate::{failure::Failure, quantity};
 use cirro_models::{
     Count, Name,
-    compute::{instance::UserData, launch_group::Relationship, placement::PlacementPolicy},
+    compute::{
+        instance::{NodeLoss, UserData},
+        launch_group::Relationship,
+        placement::PlacementPolicy,
+    },
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -64,6 +68,8 @@ pub(super) struct FileGroup {
     /// The keys that their first boot authorises, by name or id.
     #[serde(default)]
     pub(super) ssh_keys: Vec<String>,
+    /// What becomes of each when its node is lost: it stays (the default), or is recreated elsewhere without what its disk held.
+    pub(super) on_node_loss: Option<NodeLoss>,
     /// Labels of each of them.
     #[serde(default)]
     pub(super) labels: BTreeMap<String, String>,

@@ -29,6 +29,7 @@ pub(super) async fn request(site: &Site, file: LaunchFile, intent: PlanIntent) -
             flavor_id: once(site, &mut flavors, group.flavor).await?,
             image_id: once(site, &mut images, group.image).await?,
             ssh_key_ids,
+            on_node_loss: group.on_node_loss.clone(),
         };
         groups.push(LaunchGroup { name: group.name, count: group.count, template, labels: group.labels });
     }

@@ -9,7 +9,10 @@ use crate::{
 };
 use cirro_models::{
     Count, Error, Name,
-    compute::{instance::UserData, placement::PlacementPolicy},
+    compute::{
+        instance::{NodeLoss, UserData},
+        placement::PlacementPolicy,
+    },
 };
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -51,6 +54,9 @@ pub(super) struct Options {
     /// A file for each guest's first boot (cloud-init's user-data); `-` is stdin
     #[arg(long, value_name = "FILE", requires = "count")]
     user_data: Option<PathBuf>,
+    /// What becomes of each when its node is lost: stay waits for it, recreate makes it anew elsewhere, without what its disk held
+    #[arg(long, value_name = "stay|recreate", requires = "count")]
+    on_node_loss: Option<NodeLoss>,
     #[command(flatten)]
     labels: Labels,
     /// Which of the nodes that have room is taken: spread shares evenly, `best_fit` fills one after the other
@@ -95,6 +101,7 @@ impl Options {
             flavor,
             image,
             ssh_keys: self.ssh_keys,
+            on_node_loss: self.on_node_loss,
             labels: self.labels.read(),
         };
         Ok(LaunchFile {

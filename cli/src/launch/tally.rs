@@ -23,6 +23,9 @@ pub(super) struct Tally {
     pub(super) queued: i64,
     /// How many have a node that has not begun.
     pub(super) placed: i64,
+    /// How many wait for the node that could not launch them to let them go.
+    #[serde(skip_serializing_if = "is_none")]
+    pub(super) waiting: i64,
     /// How many are being started.
     pub(super) starting: i64,
     /// How many run.
@@ -65,6 +68,7 @@ impl Tally {
             short: (plan.count() - placed).max(0),
             queued: progress.count("queued"),
             placed: progress.count("placed"),
+            waiting: progress.count("waiting"),
             starting: progress.count("starting"),
             running: progress.count("running"),
             failed: progress.count("failed"),
@@ -84,8 +88,9 @@ impl Tally {
     /// The line that moves.
     pub(super) fn line(&self) -> String {
         let eta = self.eta_s.map(|eta| format!("  ETA {eta} s")).unwrap_or_default();
+        let waiting = if self.waiting > 0 { format!("  {} waiting", self.waiting) } else { String::new() };
         format!(
-            "{} queued  {} placed  {} starting  {} running  {} failed  {:.1}/s{eta}",
+            "{} queued  {} placed{waiting}  {} starting  {} running  {} failed  {:.1}/s{eta}",
             self.queued, self.placed, self.starting, self.running, self.failed, self.per_second
         )
     }
@@ -103,6 +108,11 @@ impl Tally {
         }
         lines.join("\n")
     }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks it so")]
+fn is_none(count: &i64) -> bool {
+    *count == 0
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use cirro_models::{
     Name,
     compute::{
         Instance, InstanceAction,
-        instance::{InstanceFilter, InstancePatch, InstanceStatus, NewInstance, Power, UserData},
+        instance::{InstanceFilter, InstancePatch, InstanceStatus, NewInstance, NodeLoss, Power, UserData},
         instance_action::{ActionKind, ActionStatus, NewInstanceAction},
     },
 };
@@ -197,6 +197,9 @@ pub(crate) struct New {
     /// Refuse to delete or rebuild it until that is lifted
     #[arg(long)]
     protect: bool,
+    /// What becomes of it when its node is lost: stay waits for it, recreate makes it anew elsewhere, without what its disk held
+    #[arg(long, value_name = "stay|recreate")]
+    on_node_loss: Option<NodeLoss>,
     #[command(flatten)]
     labels: Labels,
 }
@@ -215,6 +218,7 @@ impl Request<NewInstance> for New {
             power: self.stopped.then_some(Power::Stopped),
             protected: self.protect.then_some(true),
             user_data: user_data.map(UserData::new),
+            on_node_loss: self.on_node_loss,
             labels: self.labels.read(),
         })
     }
@@ -225,6 +229,9 @@ pub(crate) struct Change {
     /// What people call it from now on; the guest keeps its host name
     #[arg(long)]
     name: Option<Name>,
+    /// What becomes of it when its node is lost: stay waits for it, recreate makes it anew elsewhere, without what its disk held
+    #[arg(long, value_name = "stay|recreate")]
+    on_node_loss: Option<NodeLoss>,
     #[command(flatten)]
     protection: Protection,
     #[command(flatten)]
@@ -232,8 +239,13 @@ pub(crate) struct Change {
 }
 impl Request<InstancePatch> for Change {
     async fn read(self, _: &Site) -> Result<InstancePatch, Failure> {
-        let (protected, labels) = (self.protection.read(), self.labels.read());
-        Ok(InstancePatch { name: self.name, protected, labels, ..InstancePatch::default() })
+        Ok(InstancePatch {
+            on_node_loss: self.on_node_loss,
+            name: self.name,
+            protected: self.protection.read(),
+            labels: self.labels.read(),
+            ..InstancePatch::default()
+        })
     }
 }
 
@@ -339,7 +351,7 @@ mod tests {
         let id = "01970000-0000-7000-8000-000000000001";
         let row = json!({
             "id": id, "project_id": id, "name": "web1", "flavor_id": id, "image_id": id, "power": power,
-            "generation": generation, "observed_generation": observed, "status": status, "vcpus": 1, "memory_mib": 1,
+            "generation": generation, "observed_generation": observed, "status": status, "on_node_loss": "stay", "vcpus": 1, "memory_mib": 1,
             "disk_gib": 1, "version": 1, "created_by": "user:1",
             "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z"
         });

@@ -12,6 +12,7 @@ mod instance_delete;
 pub(crate) mod join_token;
 pub(crate) mod key;
 pub(crate) mod node;
+pub(crate) mod node_mode;
 pub(crate) mod plan;
 pub(crate) mod pool;
 pub(crate) mod project;

@@ -5,8 +5,8 @@ use crate::{
     nouns::{
         Noun,
         join_token::{Join, Revoke},
+        node_mode::{Forget, Turn},
         project::vcpus,
-        yes,
     },
     quantity,
     site::Site,
@@ -17,7 +17,7 @@ use cirro_models::{
     GiB, MiB, Name, Vcpus,
     compute::{
         Node,
-        node::{NewNode, NodeFilter, NodePatch, NodeStatus},
+        node::{NewNode, NodeFilter, NodeMode, NodePatch, NodeStatus},
     },
 };
 use clap::{Args, Subcommand};
@@ -28,13 +28,14 @@ impl Noun for Node {
     const COLUMNS: &'static [Column<Self>] = &[
         Column("NAME", |node, _| node.name.to_string()),
         Column("STATUS", |node, _| node.status.to_string()),
-        Column("SCHEDULABLE", |node, _| yes(node.schedulable)),
+        Column("MODE", |node, _| node.mode.to_string()),
         Column("VCPUS", |node, _| node.vcpus.get().to_string()),
         Column("MEMORY", |node, _| node.memory_mib.to_string()),
         Column("DISK", |node, _| node.disk_gib.to_string()),
         Column("BY", |node, _| node.accelerator.as_ref().map(ToString::to_string).unwrap_or_default()),
         Column("UNCLAIMED", |node, _| node.unclaimed.to_string()),
         Column("ID", |node, _| node.id.to_string()),
+        Column("FAILING", |node, _| failing(node)),
         Column("MESSAGE", |node, _| node.message.clone().unwrap_or_default()),
     ];
     fn named(name: Name) -> Option<NodeFilter> {
@@ -45,6 +46,13 @@ impl Noun for Node {
     }
 }
 
+/// The launches that fail there, and until when it is left alone.
+fn failing(node: &Node) -> String {
+    let Some(failing) = &node.failing else { return String::new() };
+    let until = failing.until.map(|until| format!(", nothing new until {until}")).unwrap_or_default();
+    format!("{} in a row{until}", failing.in_a_row)
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// List nodes: the machines that run guests
@@ -53,10 +61,18 @@ pub(crate) enum Verb {
     Show(Show),
     /// Add a node with the capacity that guests may use of it
     Create(Create<New>),
-    /// Change a node's capacity, or keep new instances away from it
+    /// Change a node's name, capacity or labels
     Update(Update<Change>),
     /// Remove nodes
     Delete(Delete),
+    /// Place nothing new on a node; what is on it stays
+    Drain(Turn),
+    /// The same, and let it fall silent without an alert and without a fence: somebody works on it
+    Maintenance(Turn),
+    /// Place new instances on a node again
+    Return(Turn),
+    /// Forget a node that will never be back: what it held is recreated elsewhere, or has failed
+    Forget(Forget),
     /// Print a join token: what lets one machine become a node
     #[command(name = "join-token")]
     Join(Join),
@@ -70,17 +86,17 @@ pub(crate) struct Narrow {
     #[arg(long)]
     name: Option<Name>,
     /// Only those with this status
-    #[arg(long, value_name = "joining|ready|silent")]
+    #[arg(long, value_name = "joining|ready|silent|fencing|fenced")]
     status: Option<NodeStatus>,
-    /// Only those that take new instances, or with `false` only those that do not
-    #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
-    schedulable: Option<bool>,
+    /// Only those in this mode
+    #[arg(long, value_name = "active|drain|maintenance")]
+    mode: Option<NodeMode>,
     #[command(flatten)]
     label: Labelled,
 }
 impl Request<NodeFilter> for Narrow {
     async fn read(self, _: &Site) -> Result<NodeFilter, Failure> {
-        Ok(NodeFilter { name: self.name, schedulable: self.schedulable, status: self.status, label: self.label.label })
+        Ok(NodeFilter { name: self.name, mode: self.mode, status: self.status, label: self.label.label })
     }
 }
 
@@ -108,7 +124,7 @@ impl Request<NewNode> for New {
             vcpus: self.vcpus,
             memory_mib: self.memory,
             disk_gib: self.disk,
-            schedulable: None,
+            mode: None,
             labels: self.labels.read(),
         })
     }
@@ -128,9 +144,6 @@ pub(crate) struct Change {
     /// Disk for guests
     #[arg(long, value_name = "SIZE", value_parser = quantity::disk)]
     disk: Option<GiB>,
-    /// Whether new instances may be placed on it
-    #[arg(long, value_name = "true|false")]
-    schedulable: Option<bool>,
     #[command(flatten)]
     labels: LabelChanges,
 }
@@ -141,7 +154,9 @@ impl Request<NodePatch> for Change {
             vcpus: self.vcpus,
             memory_mib: self.memory,
             disk_gib: self.disk,
-            schedulable: self.schedulable,
+            // that has verbs of its own
+            mode: None,
+            destroyed: None,
             labels: self.labels.read(),
         })
     }
@@ -155,6 +170,10 @@ impl Verb {
             Self::Create(args) => args.run::<Node>(site).await,
             Self::Update(args) => args.run::<Node>(site).await,
             Self::Delete(args) => args.run::<Node>(site).await,
+            Self::Drain(args) => args.run(site, NodeMode::Drain).await,
+            Self::Maintenance(args) => args.run(site, NodeMode::Maintenance).await,
+            Self::Return(args) => args.run(site, NodeMode::Active).await,
+            Self::Forget(args) => args.run(site).await,
             Self::Join(args) => args.run(site).await,
             Self::Revoke(args) => args.run(site).await,
         }

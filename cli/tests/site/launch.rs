@@ -95,7 +95,7 @@ fn a_dry_run_shows_places_and_what_is_short_and_leaves_nothing() {
     let (alice, ..) = Alice::launching();
     let node = alice.site.add(
         "node",
-        json!({"name": "rack1", "vcpus": 1, "memory_mib": 1, "disk_gib": 1, "schedulable": true, "status": "ready",
+        json!({"name": "rack1", "vcpus": 1, "memory_mib": 1, "disk_gib": 1, "mode": "active", "status": "ready",
             "unclaimed": 0}),
     );
     let places = json!([{"name": "web-0001", "node_id": node}, {"name": "web-0002", "node_id": node}]);

@@ -68,7 +68,7 @@ impl Alice {
     fn instance(&self, name: &str) -> String {
         self.site.add(
             "instance",
-            json!({"name": name, "status": "running", "power": "running", "generation": 1, "observed_generation": 1,
+            json!({"name": name, "status": "running", "power": "running", "on_node_loss": "stay", "generation": 1, "observed_generation": 1,
                 "flavor_id": PROJECT, "image_id": PROJECT, "vcpus": 1, "memory_mib": 512, "disk_gib": 1}),
         )
     }
@@ -329,9 +329,12 @@ fn a_join_token_is_printed_alone_and_a_node_revoked_by_its_name() {
 
     let node = alice.site.add(
         "node",
-        json!({"name": "rack1", "vcpus": 1, "memory_mib": 1, "disk_gib": 1, "schedulable": true, "status": "ready",
+        json!({"name": "rack1", "vcpus": 1, "memory_mib": 1, "disk_gib": 1, "mode": "active", "status": "ready",
             "unclaimed": 0}),
     );
+    let did = alice.runs(&["node", "drain", "rack1"]);
+    assert_eq!((did.code, &alice.site.state().rows["node"][0]["mode"]), (0, &json!("drain")), "{did:?}");
+    assert!(did.err.contains("Nothing is on node rack1") && did.err.contains("cirro node return"), "{did:?}");
     let did = alice.runs(&["node", "revoke", "rack1"]);
     assert_eq!(did.code, 0, "{did:?}");
     assert_eq!(alice.site.state().rows["revocation"][0]["subject"], format!("node:{node}"));

@@ -1,7 +1,7 @@
 //! Instances: accepted in one transaction with their place, their quota and their claim.
 
 use crate::{
-    launch::{self, PLACEMENT, references},
+    launch::{self, PLACEMENT, elsewhere, references},
     rebuild::Rebuild,
     records,
     resize::Resize,
@@ -33,6 +33,7 @@ impl Controller<Instance> for Instances {
             flavor_id: draft.flavor_id,
             image_id: draft.image_id,
             ssh_key_ids: draft.ssh_key_ids.clone().unwrap_or_default(),
+            on_node_loss: None,
         };
         let referenced = references::fetch(ctx, draft.project_id, vec![template], new.user_data).await?;
         ctx.write(move |tx| launch::accept_one(tx, draft.clone(), &referenced)).await.map(Into::into)
@@ -80,6 +81,9 @@ impl Controller<Instance> for Instances {
                 // a wish that is there already, but did not come true, is a new one when it is uttered again
                 let again = asks_again(&before, instance, patch.power.is_some()) || rebuild.is_some();
                 let again = again && !applied.desire;
+                if again || applied.desire {
+                    elsewhere::ask_again(instance);
+                }
                 if again {
                     instance.generation = instance.generation.next();
                 }
@@ -110,7 +114,7 @@ impl Controller<Instance> for Instances {
             // one deletion after the other: two that read the same row would both give its quota back
             tx.exclusive(PLACEMENT)?;
             let instance: Instance = tx.get(id)?;
-            if let (Some(_), Some(node)) = (instance.meta.deleted_at, instance.node_id) {
+            if let (Some(_), Some(node)) = (instance.meta.deleted_at, instance.node_id.or(instance.leaving_node_id)) {
                 // asked again: an order of an earlier epoch, which no node follows, becomes one of this
                 records::add_tombstone(tx.connection(), id, node, instance.generation, epoch)?;
                 return Ok(Deleted::Begun(instance));
@@ -134,10 +138,11 @@ fn asks_again(before: &Instance, now: &Instance, power_named: bool) -> bool {
 }
 
 /// Marks an instance as going: its name and its quota are free, and its node is told to remove it. One that no node has
-/// heard of is gone at once.
+/// anything of is gone at once.
 pub(crate) fn begin_removal(tx: &mut Tx<'_>, instance: &Instance, epoch: i64) -> Result<Deleted<Instance>> {
     refund(tx, instance)?;
-    let Some(node) = instance.node_id else {
+    let leaves = elsewhere::waits_for(tx, instance)?;
+    let Some(node) = instance.node_id.or(leaves) else {
         records::forget(tx.connection(), instance.id)?;
         return remove_row(tx, instance).map(|()| Deleted::Gone);
     };

@@ -8,7 +8,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use cirro_models::{
-    Context, Deleted, Error, Generation, Labels, Result, Verbs,
+    Context, Deleted, Error, Generation, Labels, Result, Timestamp, Verbs,
     compute::{
         Instance, UnclaimedGuest,
         assignment::ImageSpec,
@@ -83,11 +83,12 @@ fn adopt(tx: &mut Tx<'_>, guest: &UnclaimedGuest, image: ImageSpec, meta: Meta) 
         power: Some(power),
         user_data: None,
         protected: None,
+        on_node_loss: None,
         labels: Labels::default(),
     };
     let seed = Seed { id: guest.instance_id.uuid(), project: Some(guest.project_id), user: None, meta };
     let mut instance = Instance::build(new, seed)?;
-    instance.node_id = Some(guest.node_id);
+    (instance.node_id, instance.ran_at) = (Some(guest.node_id), Some(Timestamp::now()));
     (instance.vcpus, instance.memory_mib, instance.disk_gib) = (guest.vcpus, guest.memory_mib, guest.disk_gib);
     // above the mark's, so that the node takes this as the newer wish
     instance.generation = guest.generation.next();

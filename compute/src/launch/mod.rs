@@ -1,6 +1,7 @@
 //! From a request for instances to rows with a place: what it names is fetched first, then everything that it takes is
 //! taken in one transaction.
 
+pub(crate) mod elsewhere;
 mod plan;
 mod progress;
 mod quota;
@@ -9,11 +10,12 @@ mod rows;
 mod secret;
 mod tend;
 mod undo;
+pub(crate) mod volumes;
 
 pub(crate) use plan::{hold_ends, take};
 pub(crate) use quota::{CHARGES, resize as resize_in_quota, room as room_in_quota};
 pub(crate) use references::Referenced;
-pub(crate) use rows::{accept_one, group_of, instance_id};
+pub(crate) use rows::{accept_one, group_of, instance_id, instance_index};
 pub(crate) use secret::{add_user_data, forget_user_data, keep_user_data};
 pub(crate) use tend::{Rates, give_back, tend};
 pub(crate) use undo::UndoPlan;

@@ -162,7 +162,8 @@ impl Work {
     }
     fn request<'a>(&'a self, plan: &'a LaunchPlan) -> schedule::Request<'a> {
         let seed = plan.id.uuid().as_u64_pair().1;
-        schedule::Request { groups: &self.asked, rules: &self.rules, policy: &plan.policy, seed }
+        let (groups, rules, policy) = (&self.asked, &self.rules, &plan.policy);
+        schedule::Request { groups, rules, policy, seed, without: &[], present: &[] }
     }
     fn place(&self, plan: &LaunchPlan) -> Vec<Placed> {
         let place = |(index, (group, number)): (usize, (usize, i64))| {

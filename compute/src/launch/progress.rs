@@ -31,14 +31,19 @@ struct Lag {
 }
 
 const STATES: &str = "SELECT CASE WHEN deleted_at IS NOT NULL THEN 'deleting' \
-    WHEN node_id IS NULL THEN 'queued' WHEN status = 'pending' THEN 'placed' \
+    WHEN status = 'pending' AND node_id IS NOT NULL THEN 'placed' \
+    WHEN status = 'pending' AND leaving_node_id IS NOT NULL THEN 'waiting' WHEN status = 'pending' THEN 'queued' \
     WHEN status IN ('building', 'starting', 'rebooting') THEN 'starting' ELSE status END AS state, \
     count(*) AS count FROM instance WHERE plan_id = $1 GROUP BY 1";
-const LAGS: &str = "SELECT node_id, count(*) AS count FROM instance WHERE plan_id = $1 AND deleted_at IS NULL \
-    AND node_id IS NOT NULL AND status IN ('pending', 'building', 'starting') GROUP BY node_id \
-    ORDER BY count(*) DESC, node_id LIMIT $2";
+const LAGS: &str = "SELECT coalesce(node_id, leaving_node_id) AS node_id, count(*) AS count FROM instance \
+    WHERE plan_id = $1 AND deleted_at IS NULL AND coalesce(node_id, leaving_node_id) IS NOT NULL \
+    AND status IN ('pending', 'building', 'starting') GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT $2";
 const FAILURES: &str = "SELECT coalesce(status_reason, 'no reason was told') AS state, count(*) AS count FROM instance \
     WHERE plan_id = $1 AND deleted_at IS NULL AND status = 'failed' GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT $2";
+
+const WAITS: &str = "SELECT status_reason AS state, count(*) AS count FROM instance WHERE plan_id = $1 \
+    AND deleted_at IS NULL AND status IN ('pending', 'building', 'starting') AND status_reason IS NOT NULL \
+    GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT $2";
 
 /// Counts a plan's instances. The rate is not known here.
 pub(super) fn count(c: &mut AnyConnection, plan: Id<LaunchPlan>, launched: i64) -> Result<Progress> {
@@ -51,20 +56,25 @@ pub(super) fn count(c: &mut AnyConnection, plan: Id<LaunchPlan>, launched: i64) 
     }
     let lags: Vec<Lag> =
         sql_query(LAGS).bind::<Guid, _>(plan).bind::<st::BigInt, _>(NAMED).load(c).map_err(Error::internal)?;
-    let failures: Vec<Row> =
-        sql_query(FAILURES).bind::<Guid, _>(plan).bind::<st::BigInt, _>(NAMED).load(c).map_err(Error::internal)?;
+    let mut reasons = |query: &'static str| -> Result<Vec<FailureGroup>> {
+        let rows: Vec<Row> =
+            sql_query(query).bind::<Guid, _>(plan).bind::<st::BigInt, _>(NAMED).load(c).map_err(Error::internal)?;
+        Ok(rows.into_iter().map(|row| FailureGroup { reason: row.state, count: row.count }).collect())
+    };
+    let (failures, waits) = (reasons(FAILURES)?, reasons(WAITS)?);
     Ok(Progress {
         counts,
         slowest: lags
             .into_iter()
             .map(|lag| NodeLag { node_id: Id::from_uuid(lag.node_id.0), waiting: lag.count })
             .collect(),
-        failures: failures.into_iter().map(|row| FailureGroup { reason: row.state, count: row.count }).collect(),
+        failures,
+        waits,
         ..Progress::default()
     })
 }
 
 /// How many instances still have a way to go.
 pub(super) fn under_way(progress: &Progress) -> i64 {
-    progress.count("placed") + progress.count("starting")
+    progress.count("placed") + progress.count("starting") + progress.count("waiting")
 }

@@ -12,7 +12,7 @@ use cirro_models::{
     compute::{
         Instance, LaunchPlan, Node,
         instance::NewInstance,
-        launch_group::LaunchGroup,
+        launch_group::{LaunchGroup, MOST},
         placement::{Placement, PlacementPolicy},
     },
     meta::Meta,
@@ -37,6 +37,12 @@ pub(crate) fn group_of(plan: &LaunchPlan, instance: Id<Instance>) -> Option<usiz
     })
 }
 
+/// The index from which [`instance_id`] makes this id; nothing if it is no instance of the plan.
+pub(crate) fn instance_index(plan: Id<LaunchPlan>, instance: Id<Instance>) -> Option<i64> {
+    let after = instance.uuid().as_u128().checked_sub(plan.uuid().as_u128())?;
+    i64::try_from(after.checked_sub(1)?).ok().filter(|index| *index < MOST)
+}
+
 /// Takes the quota, the place and the claim of a single instance, and adds its row: all or nothing.
 pub(crate) fn accept_one(tx: &mut Tx<'_>, mut draft: Instance, referenced: &Referenced) -> Result<Instance> {
     let Some((need, launch)) = referenced.parts.first() else {
@@ -46,7 +52,14 @@ pub(crate) fn accept_one(tx: &mut Tx<'_>, mut draft: Instance, referenced: &Refe
     quota::charge(tx, &referenced.project, &[(*need, 1)])?;
     let groups = [Asked { name: draft.name.to_string(), need: *need, count: 1 }];
     let seed = draft.id.uuid().as_u64_pair().1;
-    let request = schedule::Request { groups: &groups, rules: &[], policy: &PlacementPolicy::Spread, seed };
+    let request = schedule::Request {
+        groups: &groups,
+        rules: &[],
+        policy: &PlacementPolicy::Spread,
+        seed,
+        without: &[],
+        present: &[],
+    };
     let (node, placement) = schedule::place(&request, &claims::candidates(tx)?)?;
     (draft.node_id, draft.placement) = (Some(node), Some(placement));
     (draft.vcpus, draft.memory_mib, draft.disk_gib) = (need.vcpus, need.memory_mib, need.disk_gib);
@@ -110,6 +123,7 @@ fn draft(plan: &LaunchPlan, group: &LaunchGroup, place: &Placed, need: &Need, by
         power: None,
         user_data: None,
         protected: None,
+        on_node_loss: template.on_node_loss.clone(),
         labels: group.labels.clone(),
     };
     let id = instance_id(plan.id, place.index).uuid();

@@ -3,7 +3,7 @@
 
 use crate::{
     claims,
-    launch::{UndoPlan, progress, quota, rows},
+    launch::{UndoPlan, elsewhere, progress, quota, rows},
 };
 use cirro_models::{
     Context, Error, Id, Result, Timestamp,
@@ -56,7 +56,7 @@ impl Rates {
     }
 }
 
-/// Looks after every plan that is not at rest; says whether there was one. Whoever is late or twice does no harm: every
+/// Looks after every plan that is not at rest, and every instance that goes elsewhere; says whether there was one. Whoever is late or twice does no harm: every
 /// step reads and writes in one transaction.
 pub(crate) async fn tend(ctx: &Context) -> Result<bool> {
     let now = Timestamp::now();
@@ -75,7 +75,7 @@ pub(crate) async fn tend(ctx: &Context) -> Result<bool> {
         })
         .await?;
     let rates = ctx.stores().part::<Rates>()?;
-    let any = !plans.is_empty();
+    let any = elsewhere::step(ctx).await? | !plans.is_empty();
     for plan in plans {
         let (id, rates) = (Id::from_uuid(plan.0), rates.clone());
         ctx.write(move |tx| step(tx, id, now, &rates)).await?;
@@ -130,7 +130,8 @@ fn launching(tx: &mut Tx<'_>, plan: &LaunchPlan, mut progress: Progress, rates: 
     if rests {
         rates.forget(plan.id);
     }
-    let same = plan.progress.as_ref().is_some_and(|before| before.counts == progress.counts);
+    let same =
+        plan.progress.as_ref().is_some_and(|before| before.counts == progress.counts && before.waits == progress.waits);
     if same && !rests {
         return Ok(());
     }
@@ -151,6 +152,7 @@ fn begin_more(tx: &mut Tx<'_>, plan: Id<LaunchPlan>, most: i64) -> Result<i64> {
     let waiting: Vec<GuidValue> = instance_rows::table
         .filter(instance_rows::plan_id.eq(Some(plan.store())))
         .filter(instance_rows::node_id.is_null())
+        .filter(instance_rows::leaving_node_id.is_null())
         .filter(instance_rows::deleted_at.is_null())
         .order(instance_rows::id)
         .select(instance_rows::id)

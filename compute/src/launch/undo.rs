@@ -1,16 +1,17 @@
 //! Taking a launch back: exactly what the plan made goes, but for instances that somebody has changed since.
 
-use crate::{controllers::begin_removal, launch::PLACEMENT};
+use crate::{
+    controllers::begin_removal,
+    launch::{PLACEMENT, volumes},
+};
 use async_trait::async_trait;
 use cirro_models::{
-    Context, Error, Id, Page, Result, Verbs,
+    Context, Error, Id, Result,
     compute::{Instance, LaunchPlan, instance::instance_rows},
     sql::{Column, GuidValue},
-    storage::{Attachment, attachment::AttachmentFilter},
 };
 use cirro_server::{Job, OwnerContext, Tx, queue::Taken};
 use diesel::prelude::*;
-use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -40,7 +41,8 @@ impl Job for UndoPlan {
             let batch = untouched(ctx, self.plan_id, after).await?;
             let Some(last) = batch.last() else { return Ok(()) };
             after = last.uuid();
-            let used = with_volumes(ctx, &batch).await?;
+            // somebody works with those
+            let used = volumes::used_by(ctx, &batch).await?;
             let epoch = ctx.database()?.feed().epoch();
             ctx.write(move |tx| {
                 tx.exclusive(PLACEMENT)?;
@@ -80,14 +82,4 @@ async fn untouched(ctx: &Context, plan: Id<LaunchPlan>, after: Uuid) -> Result<V
         })
         .await?;
     Ok(found.into_iter().map(|id| Id::from_uuid(id.0)).collect())
-}
-
-/// Those of them that a volume is attached to: somebody works with them.
-async fn with_volumes(ctx: &Context, instances: &[Id<Instance>]) -> Result<Vec<Id<Instance>>> {
-    let attached = async |id: &Id<Instance>| {
-        let filter = AttachmentFilter { instance_id: Some(*id), ..AttachmentFilter::default() };
-        let page = Attachment::list(ctx, &filter, &Page::first(1)).await?;
-        Ok::<_, Error>((!page.items.is_empty()).then_some(*id))
-    };
-    Ok(try_join_all(instances.iter().map(attached)).await?.into_iter().flatten().collect())
 }

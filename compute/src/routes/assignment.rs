@@ -15,6 +15,7 @@ use cirro_models::{
         console_log::{ConsoleLogFilter, ConsoleLogStatus},
         instance::InstanceFilter,
         instance_action::{ActionStatus, InstanceActionFilter},
+        node::NodeStatus,
     },
     feed::{Change, Position},
     model::Model,
@@ -112,11 +113,16 @@ fn concerned(c: &mut AnyConnection, changes: &[Change]) -> Result<Concerned> {
     let guests = UnclaimedGuest::select(c, &guests).map_err(Error::internal)?;
     // one that is being destroyed has a tombstone
     nodes.extend(guests.iter().filter(|row| row.meta.deleted_at.is_some()).map(|row| row.node_id));
-    Ok(Concerned::These(nodes.into_iter().map(|node| node.uuid()).collect()))
+    Ok(Concerned::These(nodes.into_iter().map(Id::uuid).collect()))
 }
 
 /// The whole assignment, with the bodies of what the node has not followed yet (of all, without `known`).
 fn whole(c: &mut AnyConnection, feed: &Feed, node: Id<Node>, known: bool) -> Result<NodeAssignment> {
+    // a machine that is being switched off must not begin what may be moved in a moment
+    if Node::select(c, &[node]).map_err(Error::internal)?.iter().any(|row| row.status == NodeStatus::Fencing) {
+        let what = "this node was silent for too long and is being fenced: it is told nothing meanwhile";
+        return Err(Error::unavailable(what));
+    }
     // the end first: what is committed after it is seen again next time, never missed
     let revision = feed.end(c)?;
     let mut rows = of_node::<Instance>(c, &InstanceFilter { node_id: Some(node), ..InstanceFilter::default() })?;

@@ -1,8 +1,11 @@
 //! `POST /compute/v1/nodereport/{node}`: what a node saw and did. It can touch only what is assigned to it now.
 
 use crate::{
+    backoff::{self, Launches},
+    claims,
     controllers::remove_row,
     holdings,
+    launch::elsewhere,
     presence::{self, Presence},
     records,
     routes::{describe_path, own_node},
@@ -10,14 +13,14 @@ use crate::{
 };
 use actix_web::{HttpRequest, HttpResponse, web};
 use cirro_models::{
-    Context, Count, Generation, Id, Name, Result, Timestamp,
+    Context, Count, Error, Generation, Id, Name, Result, Timestamp,
     compute::{
         ConsoleLog, Instance, InstanceAction, Node, UnclaimedGuest,
         console_log::ConsoleLogStatus,
         instance::{InstanceStatus, Power},
         instance_action::ActionStatus,
         node::NodeStatus,
-        report::{ActionDone, ConsoleRead, InstanceSeen, NodeReport, UnclaimedSeen},
+        report::{ActionDone, ConsoleRead, GoneInstance, InstanceSeen, NodeReport, UnclaimedSeen},
         unclaimed_guest::UnclaimedGuestFilter,
     },
     meta::Meta,
@@ -59,17 +62,14 @@ async fn take(ctx: &Context, node: Id<Node>, report: NodeReport) -> Result<()> {
             return Ok(());
         }
         about_node(tx, node, &report)?;
+        let mut launches = Launches::default();
         for seen in &report.instances {
-            about_instance(tx, node, seen)?;
+            about_instance(tx, node, seen, &mut launches)?;
         }
+        backoff::note(tx, node, launches)?;
         let mut left: Vec<Id<Instance>> = Vec::new();
         for gone in &report.gone {
-            let confirmed = records::confirm_gone(tx.connection(), gone.id, node, gone.generation)?;
-            left.extend(confirmed.then_some(gone.id));
-            let going = |instance: &Instance| confirmed && instance.meta.deleted_at.is_some();
-            if let Some(instance) = tx.find::<Instance>(gone.id)?.filter(going) {
-                remove_row(tx, &instance)?;
-            }
+            left.extend(about_gone(tx, node, gone)?.then_some(gone.id));
         }
         if !left.is_empty() {
             holdings::without(tx.connection(), node, &left)?;
@@ -94,7 +94,13 @@ fn bounded(text: Option<&String>) -> Option<String> {
 }
 
 fn about_node(tx: &mut Tx<'_>, node: Id<Node>, report: &NodeReport) -> Result<()> {
-    tx.change::<Node>(node, |node| {
+    let stored: Node = tx.get(node)?;
+    if stored.status == NodeStatus::Fencing {
+        return Err(Error::unavailable(
+            "this node was silent for too long and is being fenced: it is not listened to meanwhile",
+        ));
+    }
+    tx.change_from(&stored, |node| {
         if node.status != NodeStatus::Ready {
             (node.status, node.status_since) = (NodeStatus::Ready, Some(Timestamp::now()));
         }
@@ -107,7 +113,7 @@ fn about_node(tx: &mut Tx<'_>, node: Id<Node>, report: &NodeReport) -> Result<()
 }
 
 /// Takes over what the node saw of an instance that is assigned to it; anything else it says is ignored.
-fn about_instance(tx: &mut Tx<'_>, node: Id<Node>, seen: &InstanceSeen) -> Result<()> {
+fn about_instance(tx: &mut Tx<'_>, node: Id<Node>, seen: &InstanceSeen, launches: &mut Launches) -> Result<()> {
     let Some(stored) = tx.find::<Instance>(seen.id)?.filter(|instance| instance.node_id == Some(node)) else {
         return Ok(());
     };
@@ -122,12 +128,21 @@ fn about_instance(tx: &mut Tx<'_>, node: Id<Node>, seen: &InstanceSeen) -> Resul
         instance.observed_generation = seen.observed_generation;
         // a report about an older wish may not undo the state that the newer wish has set
         let next = if up_to_date { states::reported(&instance.status, &seen.status) } else { instance.status.clone() };
-        if next != instance.status {
+        if has_come_up(&seen.status) {
+            launches.succeeded |= instance.ran_at.is_none();
+            // its node could do it after all
+            instance.leaving_node_id = None;
+            instance.ran_at.get_or_insert_with(Timestamp::now);
+        }
+        let reason = bounded(seen.reason.as_ref());
+        if next == InstanceStatus::Failed && instance.ran_at.is_none() {
+            could_not_launch(instance, node, &reason.unwrap_or_else(|| "its node gave no reason".to_owned()), launches);
+        } else if next != instance.status {
             instance.status_deadline = states::deadline(&next);
             instance.status = next;
-            instance.status_reason = bounded(seen.reason.as_ref());
+            instance.status_reason = reason;
         } else if instance.status == seen.status && instance.status != InstanceStatus::Deleting {
-            instance.status_reason = bounded(seen.reason.as_ref());
+            instance.status_reason = reason;
         }
         instance.address = bounded(seen.address.as_ref());
         if up_to_date
@@ -144,6 +159,44 @@ fn about_instance(tx: &mut Tx<'_>, node: Id<Node>, seen: &InstanceSeen) -> Resul
         }
     })
     .map(drop)
+}
+
+/// Whether a guest in this state was on, or at least could have been: its disk may hold something.
+fn has_come_up(status: &InstanceStatus) -> bool {
+    use InstanceStatus::{Rebooting, Running, Stopped, Stopping};
+    matches!(status, Running | Stopping | Stopped | Rebooting)
+}
+
+/// A launch has failed: the instance goes to another node, or it has failed for good. A node says so again and again.
+fn could_not_launch(instance: &mut Instance, node: Id<Node>, reason: &str, launches: &mut Launches) {
+    if instance.status == InstanceStatus::Failed || instance.leaving_node_id.is_some() {
+        return;
+    }
+    launches.failed += 1;
+    if !elsewhere::is_to_go(instance, node, reason) {
+        (instance.status, instance.status_deadline) = (InstanceStatus::Failed, None);
+        instance.status_reason = Some(elsewhere::after_tries(instance, reason));
+    }
+}
+
+/// Nothing of an instance is on the node any more: one that is deleted is gone, one that leaves is free to go elsewhere. One
+/// that went elsewhere long ago, when the node was fenced, only has its order taken back. False if nobody asked for it.
+fn about_gone(tx: &mut Tx<'_>, node: Id<Node>, gone: &GoneInstance) -> Result<bool> {
+    if !records::confirm_gone(tx.connection(), gone.id, node, gone.generation)? {
+        return Ok(false);
+    }
+    match tx.find::<Instance>(gone.id)? {
+        None => records::forget(tx.connection(), gone.id)?,
+        Some(instance) if instance.node_id.or(instance.leaving_node_id) != Some(node) => {}
+        Some(instance) if instance.meta.deleted_at.is_some() => {
+            records::forget(tx.connection(), gone.id)?;
+            remove_row(tx, &instance)?;
+        }
+        // what it is launched with is kept for the next node
+        Some(instance) if instance.node_id.is_none() => claims::remove(tx.connection(), gone.id)?,
+        Some(_) => {}
+    }
+    Ok(true)
 }
 
 /// The most wishes that a node is believed to have followed since the database was put back.

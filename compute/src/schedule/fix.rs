@@ -7,6 +7,8 @@ use crate::schedule::node::{Need, Refusal, lacks};
 pub enum Change {
     /// Let the node with this number take new instances.
     Open(usize),
+    /// Wait until the node with this number, where launches kept failing, is tried again.
+    Wait(usize),
     /// Ask for no more than this.
     Smaller(Need),
     /// Make the relationship a preference, or add nodes.
@@ -48,10 +50,15 @@ pub(super) fn smallest(
         .collect();
     if let Some(first) = shut.first() {
         let text = format!(
-            "{} would have room, but takes no new instances; set `schedulable` on a node again",
-            if shut.len() == 1 { "one node".to_owned() } else { format!("{} nodes", shut.len()) }
+            "{} drained that would have room; let a node take instances again (`cirro node return`)",
+            if shut.len() == 1 { "one node is".to_owned() } else { format!("{} nodes are", shut.len()) }
         );
         return fix(Change::Open(*first), text);
+    }
+    let ill = |node: &usize| closed[*node] == Some(Refusal::Failing) && fits(*node) && !against_a_rule(*node);
+    if let Some(first) = nodes().find(ill) {
+        let text = "a node would have room, but launches keep failing there; look why (`cirro node list`), or wait until it is tried again";
+        return fix(Change::Wait(first), text.to_owned());
     }
     let open = nodes().filter(|node| closed[*node].is_none() && !against_a_rule(*node));
     // of each node what it has, up to what is asked; the one that gives the largest part of everything is nearest

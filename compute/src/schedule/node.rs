@@ -2,7 +2,7 @@
 
 use cirro_models::{
     Error, GiB, Id, Labels, MiB, Vcpus,
-    compute::node::{Node, NodeStatus},
+    compute::node::{Node, NodeMode, NodeStatus},
 };
 
 /// What an instance takes.
@@ -26,6 +26,11 @@ impl Need {
         let (all, part) = (self.numbers(), other.numbers());
         Self::of(std::array::from_fn(|n| (all[n] - part[n]).max(0)))
     }
+    /// This and that.
+    pub(crate) fn and(&self, other: &Self) -> Self {
+        let (one, other) = (self.numbers(), other.numbers());
+        Self::of(std::array::from_fn(|n| one[n].saturating_add(other[n])))
+    }
     pub(super) fn of([vcpus, memory, disk]: [i64; 3]) -> Self {
         Self { vcpus: Vcpus::new(vcpus), memory_mib: MiB::new(memory), disk_gib: GiB::new(disk) }
     }
@@ -45,7 +50,9 @@ pub struct Candidate {
     /// Whether it reports.
     pub status: NodeStatus,
     /// Whether it takes new guests.
-    pub schedulable: bool,
+    pub mode: NodeMode,
+    /// Whether launches kept failing there just now, so that it is left alone.
+    pub failing: bool,
     /// Its approved capacity, overcommit included.
     pub capacity: Need,
     /// What is claimed.
@@ -63,9 +70,10 @@ impl Candidate {
     /// Whether new guests may come here at all.
     pub(crate) fn usable(&self) -> Option<Refusal> {
         match self.status {
-            NodeStatus::Ready if self.schedulable => None,
-            NodeStatus::Ready => Some(Refusal::Closed),
-            NodeStatus::Silent => Some(Refusal::Silent),
+            NodeStatus::Ready if self.mode == NodeMode::Maintenance => Some(Refusal::Maintenance),
+            NodeStatus::Ready if self.mode != NodeMode::Active => Some(Refusal::Closed),
+            NodeStatus::Ready => self.failing.then_some(Refusal::Failing),
+            NodeStatus::Silent | NodeStatus::Fencing | NodeStatus::Fenced => Some(Refusal::Silent),
             _ => Some(Refusal::Joining),
         }
     }
@@ -80,6 +88,12 @@ pub enum Refusal {
     Silent,
     /// It takes no new instances.
     Closed,
+    /// Somebody works on it.
+    Maintenance,
+    /// Launches have kept failing there, and it is left alone for a while.
+    Failing,
+    /// The instance was on it before, and had to leave.
+    Tried,
     /// Too few free processors.
     Vcpus,
     /// Too little free memory.
@@ -96,10 +110,13 @@ pub enum Refusal {
 
 impl Refusal {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::Joining,
         Self::Silent,
         Self::Closed,
+        Self::Maintenance,
+        Self::Failing,
+        Self::Tried,
         Self::Vcpus,
         Self::Memory,
         Self::Disk,
@@ -114,6 +131,9 @@ impl Refusal {
             Self::Joining => "has not reported yet",
             Self::Silent => "does not report",
             Self::Closed => "takes no new instances",
+            Self::Maintenance => "is in maintenance",
+            Self::Failing => "keeps failing, and is left alone for a while",
+            Self::Tried => "was tried before",
             Self::Vcpus => "has too few free vCPUs",
             Self::Memory => "has too little free memory",
             Self::Disk => "has too little free disk",

@@ -6,8 +6,11 @@ use crate::schedule::{
     rules::{Ledger, Rule},
 };
 use cirro_models::{
-    Count, Error,
-    compute::placement::{Placement, PlacementPolicy, Shortage},
+    Count, Error, Id,
+    compute::{
+        Node,
+        placement::{Placement, PlacementPolicy, Shortage},
+    },
 };
 use std::{
     cmp::Reverse,
@@ -36,6 +39,10 @@ pub struct Request<'a> {
     pub policy: &'a PlacementPolicy,
     /// Decides between nodes that are equally good.
     pub seed: u64,
+    /// Nodes that must not be taken.
+    pub without: &'a [Id<Node>],
+    /// Which nodes hold members of the groups already: rules count them.
+    pub present: &'a [(usize, Id<Node>)],
 }
 
 /// An instance's place.
@@ -69,6 +76,7 @@ pub struct Planned {
 pub fn plan(request: &Request<'_>, nodes: &[Candidate]) -> Planned {
     let wanted = wanted(request);
     let mut planner = Planner::new(request, nodes);
+    planner.remember(request.present);
     let mut planned = Planned { groups: vec![PlannedGroup::default(); wanted.len()] };
     let mut order: Vec<usize> = (0..wanted.len()).collect();
     // large ones first: small ones fit into what is left. Equal ones stay in the request's order.
@@ -148,6 +156,11 @@ fn wanted(request: &Request<'_>) -> Vec<([i64; 3], i64)> {
     request.groups.iter().map(|group| (group.need.numbers(), group.count)).collect()
 }
 
+/// Why a node can't be taken, whatever is asked for.
+fn closed(node: &Candidate, without: &[Id<Node>]) -> Option<Refusal> {
+    node.usable().or_else(|| without.contains(&node.id).then_some(Refusal::Tried))
+}
+
 impl<'a> Planner<'a> {
     fn new(request: &'a Request<'a>, nodes: &'a [Candidate]) -> Self {
         Self {
@@ -155,9 +168,17 @@ impl<'a> Planner<'a> {
             nodes,
             free: nodes.iter().map(Candidate::free).collect(),
             capacity: nodes.iter().map(|node| node.capacity.numbers()).collect(),
-            closed: nodes.iter().map(Candidate::usable).collect(),
+            closed: nodes.iter().map(|node| closed(node, request.without)).collect(),
             tie: nodes.iter().map(|node| tie(node, request.seed)).collect(),
             ledger: Ledger::new(request.rules, &wanted(request), nodes),
+        }
+    }
+    /// Takes note of what is there already; what it takes of its nodes is claimed.
+    fn remember(&mut self, present: &[(usize, Id<Node>)]) {
+        for (group, id) in present {
+            if let Some(node) = self.nodes.iter().position(|node| node.id == *id) {
+                self.ledger.take(*group, node, [0; 3]);
+            }
         }
     }
     /// The largest part of any one node's capacity that is needed, in thousandths.
@@ -227,6 +248,7 @@ impl<'a> Planner<'a> {
             refused: named(&look.refused),
             score,
             runner_up: look.second,
+            tried: Vec::new(),
         }
     }
     fn fix(&self, group: usize, need: [i64; 3]) -> fix::Fix {

@@ -3,7 +3,10 @@
 use super::*;
 use cirro_models::{
     Id, Labels,
-    compute::{node::NodeStatus, placement::PlacementPolicy},
+    compute::{
+        node::{NodeMode, NodeStatus},
+        placement::PlacementPolicy,
+    },
 };
 use proptest::prelude::*;
 
@@ -15,7 +18,8 @@ fn node(n: u128, claimed: Need) -> Candidate {
     Candidate {
         id: Id::from_uuid(uuid::Uuid::from_u128(n)),
         status: NodeStatus::Ready,
-        schedulable: true,
+        mode: NodeMode::Active,
+        failing: false,
         capacity: need(8, 8192, 100),
         claimed,
         labels: Labels::from([("rack".to_owned(), format!("r{}", n % 3))]),
@@ -28,7 +32,7 @@ fn asked(name: &str, need: Need, count: i64) -> Asked {
 
 fn one(need: Need, nodes: &[Candidate], policy: &PlacementPolicy) -> Result<usize, Error> {
     let groups = [asked("x", need, 1)];
-    let (id, _) = place(&Request { groups: &groups, rules: &[], policy, seed: 0 }, nodes)?;
+    let (id, _) = place(&Request { groups: &groups, rules: &[], policy, seed: 0, without: &[], present: &[] }, nodes)?;
     Ok(nodes.iter().position(|node| node.id == id).unwrap())
 }
 
@@ -42,7 +46,7 @@ fn a_policy_spreads_or_packs() {
 #[test]
 fn a_refusal_counts_its_reasons_and_names_a_fix() {
     let mut drained = node(1, need(7, 0, 0));
-    drained.schedulable = false;
+    drained.mode = NodeMode::Drain;
     let nodes = [drained, node(2, need(8, 0, 0)), node(3, need(7, 0, 0))];
     let Err(Error::NoCapacity { detail, reasons }) = one(need(2, 512, 5), &nodes, &PlacementPolicy::Spread) else {
         panic!("it must be refused")
@@ -54,17 +58,18 @@ fn a_refusal_counts_its_reasons_and_names_a_fix() {
 #[test]
 fn a_drained_node_with_room_is_named_before_a_smaller_flavor() {
     let mut drained = node(1, need(0, 0, 0));
-    drained.schedulable = false;
+    drained.mode = NodeMode::Drain;
     let nodes = [drained, node(2, need(7, 0, 0))];
     let error = one(need(2, 512, 5), &nodes, &PlacementPolicy::Spread).unwrap_err().to_string();
-    assert!(error.contains("set `schedulable` on a node"), "{error}");
+    assert!(error.contains("cirro node return"), "{error}");
 }
 
 #[test]
 fn the_placement_tells_how_it_was_chosen() {
     let nodes = [node(1, need(4, 0, 0)), node(2, need(0, 0, 0)), node(3, need(8, 0, 0))];
     let groups = [asked("x", need(2, 0, 0), 1)];
-    let request = Request { groups: &groups, rules: &[], policy: &PlacementPolicy::Spread, seed: 0 };
+    let request =
+        Request { groups: &groups, rules: &[], policy: &PlacementPolicy::Spread, seed: 0, without: &[], present: &[] };
     let (_, placement) = place(&request, &nodes).unwrap();
     assert_eq!((placement.considered.get(), placement.score, placement.runner_up), (3, 750, Some(250)));
     assert_eq!(placement.refused, [("has too few free vCPUs".to_owned(), 1)].into());
@@ -94,7 +99,14 @@ fn three_tiers_go_apart_together_and_over_racks() {
         Rule { kind: RuleKind::Apart, groups: vec![2], required: true },
         Rule { kind: RuleKind::Apart, groups: vec![1, 2], required: true },
     ];
-    let request = Request { groups: &groups, rules: &rules, policy: &PlacementPolicy::Spread, seed: 1 };
+    let request = Request {
+        groups: &groups,
+        rules: &rules,
+        policy: &PlacementPolicy::Spread,
+        seed: 1,
+        without: &[],
+        present: &[],
+    };
     let planned = plan(&request, &nodes);
     assert_eq!(planned.placed(), 11);
     let of = |group: usize| planned.groups[group].spots.iter().flatten().map(|spot| spot.node).collect::<Vec<_>>();
@@ -106,6 +118,32 @@ fn three_tiers_go_apart_together_and_over_racks() {
     dbs.sort_unstable();
     dbs.dedup();
     assert!(dbs.len() == 3 && !dbs.contains(&of(1)[0]));
+}
+
+#[test]
+fn what_was_tried_is_passed_over_and_rules_count_what_is_there() {
+    let nodes: Vec<_> = (1..=4).map(|n| node(n, need(0, 0, 0))).collect();
+    let groups = [asked("db", need(1, 0, 0), 1)];
+    let rules = [Rule { kind: RuleKind::Apart, groups: vec![0], required: true }];
+    let policy = PlacementPolicy::Spread;
+    let mut request = Request { groups: &groups, rules: &rules, policy: &policy, seed: 0, without: &[], present: &[] };
+    let (without, present) = ([nodes[0].id, nodes[1].id], [(0, nodes[2].id)]);
+    (request.without, request.present) = (&without, &present);
+    let (id, placement) = place(&request, &nodes).unwrap();
+    assert_eq!(id, nodes[3].id);
+    let told = [("was tried before", 2), ("holds instances that must be on different nodes", 1)];
+    assert_eq!(placement.refused, told.map(|(text, count)| (text.to_owned(), count)).into());
+    let reasons = place(&request, &nodes[..3]).unwrap_err();
+    assert!(matches!(reasons, Error::NoCapacity { .. }), "{reasons}");
+}
+
+#[test]
+fn a_node_that_keeps_failing_is_left_alone_and_waiting_helps() {
+    let mut ill = node(1, need(0, 0, 0));
+    ill.failing = true;
+    let nodes = [ill, node(2, need(8, 0, 0))];
+    let error = one(need(1, 0, 0), &nodes, &PlacementPolicy::Spread).unwrap_err().to_string();
+    assert!(error.contains("keep failing") && error.contains("wait"), "{error}");
 }
 
 type Rough = (Vec<(i64, i64, i64, u8)>, Vec<(i64, i64, i64, i64)>, Vec<(u8, Vec<usize>, bool)>, bool, u64);
@@ -124,7 +162,12 @@ fn made(rough: &Rough) -> (Vec<Candidate>, Vec<Asked>, Vec<Rule>, PlacementPolic
     let (nodes, groups, rules, packs, _) = rough;
     let candidate = |(n, (vcpus, memory, disk, state)): (usize, &(i64, i64, i64, u8))| {
         let mut made = node(n as u128, need(*vcpus, *memory, *disk));
-        made.schedulable = *state != 0;
+        made.mode = match state {
+            0 => NodeMode::Drain,
+            4 => NodeMode::Maintenance,
+            _ => NodeMode::Active,
+        };
+        made.failing = *state == 3;
         made.status = if *state == 1 { NodeStatus::Silent } else { NodeStatus::Ready };
         if *state == 2 {
             made.labels.clear();
@@ -180,7 +223,7 @@ proptest! {
     #[test]
     fn never_more_than_there_is_nor_against_a_rule(rough in anything()) {
         let (nodes, groups, rules, policy) = made(&rough);
-        let request = Request { groups: &groups, rules: &rules, policy: &policy, seed: rough.4 };
+        let request = Request { groups: &groups, rules: &rules, policy: &policy, seed: rough.4, without: &[], present: &[] };
         let planned = plan(&request, &nodes);
         let mut left: Vec<_> = nodes.iter().map(Candidate::free).collect();
         for (group, asked) in planned.groups.iter().zip(&groups) {
@@ -206,7 +249,7 @@ proptest! {
         let need = groups[0].need;
         let (room, _) = room(&need, &nodes);
         let groups = [asked("g", need, room.min(100) + 1)];
-        let planned = plan(&Request { groups: &groups, rules: &[], policy: &policy, seed: rough.4 }, &nodes);
+        let planned = plan(&Request { groups: &groups, rules: &[], policy: &policy, seed: rough.4, without: &[], present: &[] }, &nodes);
         prop_assert_eq!(i64::try_from(planned.placed()).unwrap(), room.min(101));
     }
 
@@ -214,7 +257,7 @@ proptest! {
     fn what_has_no_place_says_why_and_the_named_change_helps(rough in anything()) {
         let (mut nodes, groups, _, policy) = made(&rough);
         let groups = [asked("g", groups[0].need, 1)];
-        let request = Request { groups: &groups, rules: &[], policy: &policy, seed: rough.4 };
+        let request = Request { groups: &groups, rules: &[], policy: &policy, seed: rough.4, without: &[], present: &[] };
         let planned = plan(&request, &nodes);
         let Some(fix) = &planned.groups[0].fix else {
             prop_assert_eq!(planned.placed(), 1);
@@ -225,7 +268,7 @@ proptest! {
         prop_assert_eq!(usize::try_from(told).unwrap(), nodes.len(), "each node has one reason");
         let asked = match fix.change {
             Change::Open(node) => {
-                nodes[node].schedulable = true;
+                nodes[node].mode = NodeMode::Active;
                 groups[0].clone()
             }
             Change::Smaller(need) => Asked { need, ..groups[0].clone() },
@@ -236,6 +279,10 @@ proptest! {
             Change::Wake => {
                 prop_assert!(nodes.iter().all(|node| node.usable().is_some()));
                 return Ok(());
+            }
+            Change::Wait(node) => {
+                nodes[node].failing = false;
+                groups[0].clone()
             }
             Change::Relax => return Err(TestCaseError::fail("there is no relationship")),
         };

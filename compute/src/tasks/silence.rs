@@ -1,45 +1,108 @@
-//! Notices nodes that fall silent. Their guests run on: nothing is done to them.
+//! Notices nodes that fall silent. Their guests run on: nothing is done to them, unless they are lost and can be fenced.
 
-use crate::presence::{self, Presence};
+use crate::{
+    fence::{self, FenceNode, Sight, Takeover, Verdict},
+    presence::{self, Presence},
+};
 use cirro_models::{
     Context, Error, Reach, Result, Timestamp,
+    alert::{Alert, Bell},
     compute::{
-        Node,
-        node::{NodeFilter, NodeStatus},
+        Instance, Node,
+        instance::{InstanceFilter, InstanceStatus, NodeLoss, instance_rows},
+        node::{NodeFilter, NodeMode, NodeStatus},
     },
-    sql::Table,
+    sql::{Column, Table},
 };
-use cirro_server::OwnerContext;
-use std::time::Duration;
+use cirro_server::{OwnerContext, Tx};
+use diesel::prelude::*;
 
-/// A node that has not called for this long is silent; its poll waits at most half of it.
-const SILENT: Duration = Duration::from_secs(60);
+static MANY: Bell = Bell::new(Alert::NodesSilentMany);
+/// More nodes, and more guests of one, than there ever are.
+const ALL: i64 = 100_000;
 
 pub(super) async fn step(ctx: &Context) -> Result<()> {
-    let ready = NodeFilter { status: Some(NodeStatus::Ready), ..NodeFilter::default() };
     let nodes = ctx
         .database()?
-        .read(move |c| Node::page(c, &ready, &Reach::All, None, 100_000).map_err(Error::internal))
+        .read(move |c| Node::page(c, &NodeFilter::default(), &Reach::All, None, ALL).map_err(Error::internal))
         .await?;
     presence::share(ctx).await?;
-    let presence = ctx.stores().part::<Presence>()?;
+    let (presence, takeover) = (ctx.stores().part::<Presence>()?, ctx.stores().part::<Takeover>()?);
+    let (silent, all) = fence::count(&nodes);
+    let many = fence::are_many(silent, all);
+    if many {
+        MANY.ring(|| {
+            format!(
+                "{silent} of {all} nodes do not report: none of them is fenced and nothing moves; look at what lies between \
+                 them and this process"
+            )
+        });
+    }
     for node in nodes {
-        match presence.silent_for(node.id) {
+        let Some(silent_for) = presence.silent_for(node.id) else {
             // never heard of since this process began: its time begins now
-            None => presence.begin(node.id),
-            Some(silent) if silent > SILENT => {
-                tracing::warn!(node = %node.name, "node.silent: the node no longer reports; its guests run on");
-                ctx.write(move |tx| {
-                    tx.change::<Node>(node.id, |node| {
-                        (node.status, node.status_since) = (NodeStatus::Silent, Some(Timestamp::now()));
-                    })
-                })
-                .await?;
-            }
-            Some(_) => {}
+            presence.begin(node.id);
+            continue;
+        };
+        let in_maintenance = node.mode == NodeMode::Maintenance;
+        let sight = Sight { status: &node.status, in_maintenance, silent_for };
+        match fence::judge(sight, takeover.patience, many) {
+            Verdict::Silent => mark(ctx, &node).await?,
+            Verdict::Lost if takeover.fence.is_some() => lost(ctx, node).await?,
+            Verdict::Lost | Verdict::Leave => {}
         }
     }
     Ok(())
+}
+
+async fn mark(ctx: &Context, node: &Node) -> Result<()> {
+    if node.mode == NodeMode::Maintenance {
+        tracing::info!(node = %node.name, "the node no longer reports: somebody works on it");
+    } else {
+        tracing::warn!(node = %node.name, "node.silent: the node no longer reports; its guests run on");
+    }
+    let id = node.id;
+    ctx.write(move |tx| {
+        let node: Node = tx.get(id)?;
+        if node.status != NodeStatus::Ready {
+            return Ok(());
+        }
+        tx.change_from(&node, |node| {
+            (node.status, node.status_since) = (NodeStatus::Silent, Some(Timestamp::now()));
+        })?;
+        say_what_waits(tx, &node)
+    })
+    .await
+}
+
+/// Whoever looks at an instance that is on its way there learns what it waits for.
+fn say_what_waits(tx: &mut Tx<'_>, node: &Node) -> Result<()> {
+    use InstanceStatus::{Building, Pending, Starting};
+    let here = InstanceFilter { node_id: Some(node.id), ..InstanceFilter::default() };
+    let rows: Vec<Instance> = tx.list(&here, ALL)?;
+    for row in rows.iter().filter(|row| matches!(row.status, Pending | Building | Starting)) {
+        tx.change_from(row, |row| {
+            row.status_reason = Some(format!("it waits for node {}, which does not report", node.name));
+        })?;
+    }
+    Ok(())
+}
+
+/// Has a node fenced, if anything can be taken over from it.
+async fn lost(ctx: &Context, node: Node) -> Result<()> {
+    let id = node.id.store();
+    let database = ctx.database()?;
+    let something = database.read(move |c| {
+        let here = instance_rows::node_id.eq(Some(id)).and(instance_rows::on_node_loss.eq(NodeLoss::Recreate.store()));
+        // those only wait to hear that nothing of them is there
+        let waits = instance_rows::leaving_node_id.eq(Some(id));
+        let found = instance_rows::table.filter(instance_rows::deleted_at.is_null()).filter(here.or(waits));
+        found.count().get_result::<i64>(c).map_err(Error::internal)
+    });
+    if something.await? == 0 {
+        return Ok(());
+    }
+    ctx.write(move |tx| FenceNode::enqueue(tx, &node)).await
 }
 
 #[cfg(test)]
@@ -47,6 +110,9 @@ mod tests {
     use super::*;
     use cirro_models::{GiB, Id, MiB, Vcpus, Verbs};
     use cirro_server::{Database, Owner, testkit::Backend};
+    use std::time::Duration;
+
+    const SILENT: Duration = Duration::from_secs(60);
 
     async fn status(ctx: &Context, node: Id<Node>) -> NodeStatus {
         Node::get(ctx, node).await.unwrap().status
@@ -103,7 +169,7 @@ mod tests {
             presence.backdate(node, Duration::from_secs(21));
             step(&ctx).await.unwrap();
             let row = Node::get(&ctx, node).await.unwrap();
-            assert_eq!((row.status, row.vcpus, row.schedulable), (NodeStatus::Silent, vcpus, true));
+            assert_eq!((row.status, row.vcpus, row.mode), (NodeStatus::Silent, vcpus, NodeMode::Active));
             assert!(row.status_since.is_some());
         }
     }

@@ -27,10 +27,10 @@ async fn a_refusal_says_why_and_what_would_help() {
             assert!(problem.detail.contains(fix) && problem.detail.contains("smaller flavor"), "{}", problem.detail);
             assert!(!format!("{problem:?}").contains(&site.node.to_string()), "nodes are an operator's to know");
         }
-        site.operator("PATCH", &node, json!({"schedulable": false})).await.good();
+        site.operator("PATCH", &node, json!({"mode": "drain"})).await.good();
         let problem = site.member("POST", "instance", site.wish("second")).await.problem(409);
         assert_eq!(problem.reasons, ["1 of 1 nodes: takes no new instances"]);
-        assert!(problem.detail.contains("schedulable"), "{}", problem.detail);
+        assert!(problem.detail.contains("cirro node return"), "{}", problem.detail);
         assert_eq!((site.used().await, site.claims().await), ([1, 1, 256], 1), "a refusal left something");
     }
 }
@@ -38,7 +38,7 @@ async fn a_refusal_says_why_and_what_would_help() {
 #[tokio::test]
 async fn a_node_that_has_not_reported_takes_nothing() {
     let site = Site::new(Backend::Sqlite).await;
-    site.operator("PATCH", &format!("node/{}", site.node), json!({"schedulable": false})).await.good();
+    site.operator("PATCH", &format!("node/{}", site.node), json!({"mode": "drain"})).await.good();
     let new = json!({"name": "new", "vcpus": 8, "memory_mib": 8192, "disk_gib": 100});
     let made = site.operator("POST", "node", new).await.good();
     assert_eq!(made["status"], "joining");

@@ -22,7 +22,7 @@ async fn a_compromised_node_gets_and_changes_nothing_that_is_not_its_own() {
             "running": true}),
     );
     put(&site.compute, unclaimed.clone()).await;
-    site.operator("PATCH", &format!("node/{}", site.node), json!({"schedulable": false})).await.good();
+    site.operator("PATCH", &format!("node/{}", site.node), json!({"mode": "drain"})).await.good();
     let plan = json!({"name": "seen", "intent": "preview", "groups": [{"name": "web", "count": 1,
         "template": {"flavor_id": site.small, "image_id": site.image}}]});
     let plan = site.member("POST", "launchplan", plan).await.good();
@@ -82,7 +82,7 @@ async fn a_compromised_node_gets_and_changes_nothing_that_is_not_its_own() {
     assert_eq!(site.call(&mallory, "GET", &path, Value::Null).await.good()["name"], "own");
     site.call(&mallory, "PATCH", &path, json!({"power": "stopped"})).await.problem(403);
     site.call(&mallory, "DELETE", &path, Value::Null).await.problem(403);
-    let raise = json!({"vcpus": 4096, "schedulable": true});
+    let raise = json!({"vcpus": 4096, "mode": "active"});
     site.call(&mallory, "PATCH", &format!("node/{evil}"), raise).await.problem(403);
     assert_eq!(site.instance(own).await.status, S::Pending);
 }

@@ -7,6 +7,8 @@ mod bad_input;
 mod claims;
 mod compromised;
 mod deletions;
+mod elsewhere;
+mod fences;
 mod launches;
 mod orphans;
 mod overdue;

@@ -19,14 +19,14 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 impl Site {
-    fn group(&self, name: &str, count: i64) -> Value {
+    pub(super) fn group(&self, name: &str, count: i64) -> Value {
         json!({"name": name, "count": count, "template": {"flavor_id": self.small, "image_id": self.image}})
     }
-    async fn plan(&self, id: &str) -> LaunchPlan {
+    pub(super) async fn plan(&self, id: &str) -> LaunchPlan {
         LaunchPlan::get(&self.compute.own_context(), id.parse().unwrap()).await.unwrap()
     }
     /// A plan's instances in the order of their ids.
-    async fn planned(&self, plan: &str) -> Vec<Instance> {
+    pub(super) async fn planned(&self, plan: &str) -> Vec<Instance> {
         let filter = InstanceFilter { plan_id: Some(plan.parse().unwrap()), ..InstanceFilter::default() };
         let mut rows =
             Instance::list(&self.compute.own_context(), &filter, &Page::first(Page::MAX)).await.unwrap().items;
@@ -36,18 +36,6 @@ impl Site {
     async fn nothing_is_taken(&self) {
         assert_eq!((self.used().await, self.claims().await), ([0, 0, 0], 0));
         assert_eq!(self.count("SELECT count(*) AS n FROM instance").await, 0);
-    }
-    /// What compute does without being asked, until this is dropped.
-    fn tended(&self) -> Tended {
-        let compute = self.compute.clone();
-        Tended(tokio::spawn(async move { cirro_compute::tasks::run(|| compute.own_context()).await }))
-    }
-}
-
-struct Tended(tokio::task::JoinHandle<()>);
-impl Drop for Tended {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 
@@ -171,7 +159,7 @@ async fn a_preview_takes_nothing_and_launching_it_does_what_it_showed_or_says_wh
         }
 
         let seen = site.member("POST", "launchplan", wish("b")).await.good();
-        site.operator("PATCH", &format!("node/{two}"), json!({"schedulable": false})).await.good();
+        site.operator("PATCH", &format!("node/{two}"), json!({"mode": "drain"})).await.good();
         let path = format!("launchplan/{}", id(&seen));
         let problem = site.member("PATCH", &path, json!({"intent": "launch"})).await.problem(409);
         assert!(problem.detail.contains("another node"), "{}", problem.detail);
@@ -252,7 +240,7 @@ async fn as_many_as_may_be_on_their_way_begin_and_failures_stop_the_rest() {
         .await;
         assert!(halted.status_reason.unwrap().contains("1 instances have failed"));
         let failures = &halted.progress.as_ref().unwrap().failures;
-        assert_eq!((failures[0].reason.as_str(), failures[0].count), ("the disk is full", 1));
+        assert!(failures[0].reason.starts_with("the disk is full; no other node") && failures[0].count == 1);
         assert_eq!(begun().await, 3);
 
         // who has looked into it goes on
@@ -298,8 +286,6 @@ async fn undo_removes_what_the_plan_made_and_keeps_what_somebody_has_changed() {
 
         site.member("PATCH", &format!("launchplan/{plan}"), json!({"intent": "undo"})).await.good();
         let _tended = site.tended();
-        let worker = site.compute.clone();
-        let work = tokio::spawn(async move { worker.tend().await });
         let going = eventually("the others go", async || {
             let rows = site.planned(&plan).await;
             let going: Vec<_> = rows.iter().filter(|row| row.meta.deleted_at.is_some()).map(|row| row.id).collect();
@@ -318,7 +304,6 @@ async fn undo_removes_what_the_plan_made_and_keeps_what_somebody_has_changed() {
         assert!(reason.contains("2 instances are kept") && reason.ends_with("and 1 of them are protected"), "{reason}");
         assert_eq!((site.used().await[0], site.claims().await), (3, 3));
         assert!(site.exists(other).await);
-        work.abort();
     }
 }
 
@@ -329,15 +314,12 @@ async fn what_has_an_end_is_taken_back_then() {
     let wish = json!({"name": "x", "groups": [site.group("web", 2)], "max_in_flight": 1, "expires_at": soon});
     let plan = id(&site.member("POST", "launchplan", wish).await.good());
     let _tended = site.tended();
-    let worker = site.compute.clone();
-    let work = tokio::spawn(async move { worker.tend().await });
     eventually("its end comes", async || {
         let rows = site.planned(&plan).await;
         (rows.len() == 1 && rows[0].meta.deleted_at.is_some()).then_some(())
     })
     .await;
     assert_eq!(site.plan(&plan).await.status, PlanStatus::Undoing);
-    work.abort();
 }
 
 #[tokio::test]

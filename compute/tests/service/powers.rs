@@ -46,7 +46,7 @@ async fn a_stop_that_takes_too_long_can_be_forced() {
 #[tokio::test]
 async fn a_wish_that_failed_can_be_uttered_again() {
     let site = Site::new(Backend::Sqlite).await;
-    let id = site.launch("web1").await;
+    let id = site.running("web1").await;
     let failed = NodeReport {
         instances: vec![cirro_models::compute::report::InstanceSeen {
             reason: Some("the disk of the node is full".to_owned()),

@@ -1,5 +1,6 @@
 //! A site with compute as the service under test; the others only hold rows.
 
+use cirro_compute::fence::Takeover;
 use cirro_models::{
     Bytes, Generation, Id, Model, Service, Verbs,
     compute::{
@@ -52,13 +53,17 @@ pub(crate) struct Site {
 impl Site {
     /// Our project may have 20 instances, 16 processors, 8 GiB of memory; theirs the same.
     pub(crate) async fn new(backend: Backend) -> Self {
+        Self::with(backend, Takeover::default()).await
+    }
+    /// The same, taking over from lost nodes like this.
+    pub(crate) async fn with(backend: Backend, takeover: Takeover) -> Self {
         let databases = [
             backend.open(cirro_compute::MIGRATIONS).await.unwrap(),
             Backend::Sqlite.open(IDENTITY).await.unwrap(),
             Backend::Sqlite.open(IMAGES).await.unwrap(),
             Backend::Sqlite.open(STORAGE).await.unwrap(),
         ];
-        let [compute, identity, images, storage] = together(&databases, databases[0].database.clone());
+        let [compute, identity, images, storage] = together(&databases, databases[0].database.clone(), takeover);
         let actors = Actors::new();
         let server = Server::start(vec![compute.clone()], &actors).await;
         let (sequence, boot) = (AtomicU64::new(0), Uuid::now_v7());
@@ -80,7 +85,7 @@ impl Site {
     /// Another compute process on the same database, and its server.
     pub(crate) async fn another_process(&self) -> (Running, Server) {
         let database = Database::open(&self.databases[0].url, cirro_compute::MIGRATIONS).await.unwrap();
-        let [compute, ..] = together(&self.databases, database);
+        let [compute, ..] = together(&self.databases, database, Takeover::default());
         let server = Server::start(vec![compute.clone()], &self.actors).await;
         (compute, server)
     }
@@ -195,6 +200,13 @@ impl Site {
         assignment
     }
 
+    /// What compute does without being asked, until this is dropped.
+    pub(crate) fn tended(&self) -> Tended {
+        let (compute, worker) = (self.compute.clone(), self.compute.clone());
+        let tasks = tokio::spawn(async move { cirro_compute::tasks::run(|| compute.own_context()).await });
+        Tended([tasks, tokio::spawn(async move { worker.tend().await })])
+    }
+
     /// How many instances, processors and MiB our project has, as its quota counts them.
     pub(crate) async fn used(&self) -> [i64; 3] {
         let project = self.actors.project;
@@ -219,11 +231,19 @@ impl Site {
     }
 }
 
+/// Compute's own work; ends when it is dropped.
+pub(crate) struct Tended([tokio::task::JoinHandle<()>; 2]);
+impl Drop for Tended {
+    fn drop(&mut self) {
+        self.0.iter().for_each(tokio::task::JoinHandle::abort);
+    }
+}
+
 /// Compute with this database, and the other services, in one process.
-fn together(databases: &[Scratch; 4], compute: Database) -> [Running; 4] {
+fn together(databases: &[Scratch; 4], compute: Database, takeover: Takeover) -> [Running; 4] {
     let [_, identity, images, storage] = databases;
     let owners = vec![
-        cirro_compute::service(compute),
+        cirro_compute::service_with(compute, takeover),
         Owner::new(Service::Identity, identity.database.clone()).owns::<Project>(Plain),
         Owner::new(Service::Images, images.database.clone()).owns::<MachineImage>(Plain),
         Owner::new(Service::Storage, storage.database.clone()).owns::<Attachment>(Plain).owns::<Volume>(Plain),

@@ -1,5 +1,6 @@
 //! What a process of one service is told.
 
+use cirro_compute::fence::Patience;
 use cirro_models::{Error, Result, Service};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -26,6 +27,10 @@ pub struct Options {
     pub backups: Option<PathBuf>,
     /// How the first administrator will log in, as `cirro site init` wrote it; for identity.
     pub first_admin: Option<PathBuf>,
+    /// What switches off the machine of a node that is lost, and says whether it is off; for compute.
+    pub fence_command: Option<PathBuf>,
+    /// How long nodes may be silent; for compute.
+    pub patience: Patience,
     /// The file with the token that whoever scrapes its metrics shows; without it there are none.
     pub metrics_token: Option<PathBuf>,
     /// How long it goes on answering after it has left the registry, so that everybody hears of it.

@@ -1,6 +1,7 @@
 //! One service with its database, by name.
 
-use crate::serve::Options;
+use crate::{serve::Options, up};
+use cirro_compute::fence::Takeover;
 use cirro_identity::{
     authority::Authority,
     bootstrap::{self, FirstAdmin},
@@ -21,7 +22,11 @@ pub(super) async fn open(options: &Options, verifier: &Arc<Verifier>) -> Result<
             let authority = authority(options.authority.clone()).await?;
             cirro_identity::service(database(cirro_identity::MIGRATIONS).await?, verifier.clone(), authority).await?
         }
-        Service::Compute => cirro_compute::service(database(cirro_compute::MIGRATIONS).await?),
+        Service::Compute => {
+            let fence = up::fence(options.fence_command.clone())?;
+            let takeover = Takeover { fence, patience: options.patience };
+            cirro_compute::service_with(database(cirro_compute::MIGRATIONS).await?, takeover)
+        }
         Service::Storage => cirro_storage::service(database(cirro_storage::MIGRATIONS).await?),
         Service::Images => {
             let folder = options.data.clone().ok_or_else(|| {

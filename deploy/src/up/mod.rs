@@ -13,9 +13,12 @@ use crate::{
     http::{self, Serving},
     metrics::Exporter,
 };
+use cirro_compute::fence::{Fence, FenceCommand, Patience, Takeover};
 use cirro_identity::bootstrap::{self, FirstAdmin};
 use cirro_models::{Error, Result};
-use std::time::Duration;
+use cirro_node_agent_core::agent::Settings;
+use simulated::Machines;
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 /// How long requests under way are given when the site ends.
 const GRACE: Duration = Duration::from_secs(3);
@@ -26,6 +29,17 @@ pub struct FirstLogin {
     pub url: String,
     /// Name, password and project of the administrator.
     pub admin: FirstAdmin,
+}
+
+/// The site's own fence command.
+pub(crate) fn fence(command: Option<PathBuf>) -> Result<Option<Arc<dyn Fence>>> {
+    command.map(|path| FenceCommand::at(path).map(|fence| Arc::new(fence) as Arc<dyn Fence>)).transpose()
+}
+
+/// Simulated agents report often enough not to be taken for silent.
+fn settings(patience: Patience) -> Settings {
+    let usual = Settings::default();
+    Settings { heartbeat: usual.heartbeat.min(patience.silent / 4), ..usual }
 }
 
 /// Runs a site until it is told to end. `keep` is called at the first start, *before* the administrator exists, with
@@ -41,7 +55,11 @@ pub async fn run(
     options.check()?;
     let ledger = options.simulation.open_ledger().await?;
     let data = Data::open(&options.data)?;
-    let site = services::open(&data).await?;
+    let machines = Arc::new(Machines::beside(fence(options.fence_command.clone())?));
+    // without anything that it could act on, a fence would only promise
+    let fences = options.fence_command.is_some() || options.simulation.nodes > 0;
+    let fence = fences.then(|| machines.clone() as Arc<dyn Fence>);
+    let site = services::open(&data, Takeover { fence, patience: options.patience }).await?;
     let listener = http::bind(options.listen)?;
     let address = listener.local_addr().map_err(Error::internal)?;
     let url = format!("http://{address}");
@@ -60,7 +78,8 @@ pub async fn run(
     let (server, handle) = http::start(listener, &serving)?;
     let server = tokio::spawn(server);
     site.tend();
-    let agents = simulated::start(&site, &url, options.simulation, ledger).await?;
+    let settings = settings(options.patience);
+    let agents = simulated::start(&site, &url, options.simulation, &machines, settings, ledger).await?;
     let agent = if options.agent { Some(agent::start(&site, &data, &url).await?) } else { None };
     ready(&url);
 

@@ -1,6 +1,7 @@
 //! What `cirro up` can be told.
 
 use crate::up::simulated::Simulation;
+use cirro_compute::fence::Patience;
 use cirro_models::{Error, Result};
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -15,6 +16,10 @@ pub struct Options {
     pub agent: bool,
     /// The simulated nodes that there are besides.
     pub simulation: Simulation,
+    /// What switches off the machine of a node that is lost, and says whether it is off; simulated nodes need none.
+    pub fence_command: Option<PathBuf>,
+    /// How long nodes may be silent.
+    pub patience: Patience,
     /// The file with the token that whoever scrapes its metrics shows; without it there are none.
     pub metrics_token: Option<PathBuf>,
 }

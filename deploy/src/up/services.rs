@@ -1,6 +1,7 @@
 //! The four services over their SQLite files, put together.
 
 use crate::{data::Data, tasks};
+use cirro_compute::fence::Takeover;
 use cirro_images::{
     UploadLimits,
     bytes::{ByteStore, Options},
@@ -26,7 +27,7 @@ async fn database(data: &Data, name: &str, migrations: Migrations) -> Result<Dat
 }
 
 /// Opens the databases and puts the services together.
-pub(crate) async fn open(data: &Data) -> Result<Site> {
+pub(crate) async fn open(data: &Data, takeover: Takeover) -> Result<Site> {
     let verifier = Arc::new(Verifier::default());
     let bytes = ByteStore::open_at(data.folder("images")?, Options::default()).await.map_err(|error| {
         Error::unavailable(format!("the folder of images can't be used ({error}): check its rights"))
@@ -34,7 +35,7 @@ pub(crate) async fn open(data: &Data) -> Result<Site> {
     let owners = vec![
         cirro_identity::service(database(data, "identity", cirro_identity::MIGRATIONS).await?, verifier.clone(), None)
             .await?,
-        cirro_compute::service(database(data, "compute", cirro_compute::MIGRATIONS).await?),
+        cirro_compute::service_with(database(data, "compute", cirro_compute::MIGRATIONS).await?, takeover),
         cirro_storage::service(database(data, "storage", cirro_storage::MIGRATIONS).await?),
         cirro_images::service(
             database(data, "images", cirro_images::MIGRATIONS).await?,

@@ -12,6 +12,7 @@ mod crowd;
 mod kit;
 mod launch;
 mod life;
+mod loss;
 mod loud;
 mod metrics;
 mod overload;

@@ -157,7 +157,7 @@ impl Joining {
             vcpus: offer.vcpus,
             memory_mib: offer.memory_mib,
             disk_gib: offer.disk_gib,
-            schedulable: None,
+            mode: None,
             labels: Labels::default(),
         };
         let node = Node::create(&step("node"), new).await?.model.id;

@@ -5,7 +5,10 @@ use async_trait::async_trait;
 use cirro_client::credential::{new_key, request, role_of};
 use cirro_models::{
     Context, Created, Error, Model, Page, Result, SiteRole, Verbs,
-    compute::{Node, node::NodeFilter},
+    compute::{
+        Node,
+        node::{NodeFilter, NodeMode},
+    },
     identity::JoinSecret,
     sql::Table,
     storage::{StoragePool, storage_pool::StoragePoolFilter},
@@ -65,7 +68,7 @@ async fn a_machine_becomes_a_node_with_what_was_approved_of_it() {
         let told = enrol(&site, &secret, &machine(), "host7").await.good();
         let (all, pool) = (nodes(&site).await, pools(&site).await);
         let node = &all[0];
-        assert_eq!((all.len(), node.name.as_str(), node.schedulable), (1, "host7", true));
+        assert_eq!((all.len(), node.name.as_str(), &node.mode), (1, "host7", &NodeMode::Active));
         assert_eq!((node.vcpus.get(), node.memory_mib.get(), node.disk_gib.get()), (8, 65536, 100));
         assert_eq!((pool.len(), pool[0].node_id, pool[0].capacity_gib.get()), (1, node.id, 100));
         assert_eq!(told["node_id"], node.id.to_string());

@@ -46,6 +46,16 @@ choice! {
     }
 }
 
+choice! {
+    /// What becomes of an instance when its node is lost for good.
+    pub enum NodeLoss {
+        /// It waits for its node, with its disk.
+        Stay = "stay",
+        /// It is made anew on another node, from its image: what its disk held is lost.
+        Recreate = "recreate",
+    }
+}
+
 /// A virtual machine: what its owner asks for, and what its node last saw.
 #[derive(Model)]
 #[model(service = Compute, path = "instance", scope = Project, unique(project_id, name), accepted)]
@@ -78,6 +88,10 @@ pub struct Instance {
     /// While true it can't be deleted or rebuilt, by whatever way.
     #[model(create, update, default = false)]
     pub protected: bool,
+    /// What becomes of it when its node is lost: only after the node's machine was seen to be off, and never while a volume is
+    /// attached to it.
+    #[model(create, update, default = NodeLoss::Stay)]
+    pub on_node_loss: NodeLoss,
     /// Counts changes of the owner's wish.
     #[model(generation)]
     pub generation: Generation,
@@ -102,6 +116,12 @@ pub struct Instance {
     /// The node that it is placed on.
     #[model(system, filter, node)]
     pub node_id: Option<Id<Node>>,
+    /// The node that it leaves for another one; until that one has confirmed that nothing of it is there, it is nowhere else.
+    #[model(system)]
+    pub leaving_node_id: Option<Id<Node>>,
+    /// When it was first seen to have come up where it is: from then on its disk may hold something.
+    #[model(system)]
+    pub ran_at: Option<crate::Timestamp>,
     /// The launch plan that made it.
     #[model(system, filter)]
     pub plan_id: Option<Id<LaunchPlan>>,

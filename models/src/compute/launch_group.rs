@@ -2,7 +2,7 @@
 
 use crate::{
     Count, Id, Labels, Name, choice,
-    compute::{flavor::Flavor, ssh_key::SshKey},
+    compute::{flavor::Flavor, instance::NodeLoss, ssh_key::SshKey},
     images::MachineImage,
     meta::check_labels,
     patch::Check,
@@ -43,6 +43,9 @@ pub struct Template {
     /// The keys that its first boot authorises.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ssh_key_ids: Vec<Id<SshKey>>,
+    /// What becomes of it when its node is lost; it stays if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_node_loss: Option<NodeLoss>,
 }
 
 choice! {
@@ -93,6 +96,7 @@ impl Check for LaunchGroup {
         if !(1..=MOST).contains(&count) {
             return Err(format!("group {} has a count of {count}: give 1 to {MOST}", self.name));
         }
+        self.template.on_node_loss.check()?;
         if self.template.ssh_key_ids.len() > 100 {
             return Err(format!(
                 "group {} names {} SSH keys: use at most 100",
@@ -131,7 +135,8 @@ mod tests {
     use super::*;
 
     fn group(name: &str, count: i64) -> LaunchGroup {
-        let template = Template { flavor_id: Id::new(), image_id: Id::new(), ssh_key_ids: Vec::new() };
+        let template =
+            Template { flavor_id: Id::new(), image_id: Id::new(), ssh_key_ids: Vec::new(), on_node_loss: None };
         let name = Name::parse(name).unwrap();
         LaunchGroup { name, count: Count::new(count), template, labels: Labels::default() }
     }

@@ -1,6 +1,8 @@
 //! Machines that run guests.
 
-use crate::{Count, GiB, Id, Meta, MiB, Model, Name, Timestamp, Vcpus, choice};
+use crate::{Count, GiB, Id, Meta, MiB, Model, Name, Timestamp, Vcpus, choice, patch::Check};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 choice! {
     /// Whether a node can be used, as the control plane sees it.
@@ -11,6 +13,25 @@ choice! {
         Ready = "ready",
         /// It has not reported for a while; its guests run on.
         Silent = "silent",
+        /// It was silent for too long, and its machine is being switched off. It is told nothing and not listened to meanwhile.
+        Fencing = "fencing",
+        /// Its machine was seen to be off after that; what could be was taken over. It is ready again when it reports.
+        Fenced = "fenced",
+    }
+}
+
+choice! {
+    /// What its operator wants of a node.
+    pub enum NodeMode {
+        /// It takes new guests.
+        Active = "active",
+        /// Nothing new is placed here; what is here stays.
+        Drain = "drain",
+        /// The same, and nobody minds if it falls silent: somebody works on it.
+        Maintenance = "maintenance",
+        /// It will never be back: what it held has failed or is recreated elsewhere, and the node is forgotten. Its machine must
+        /// have been seen to be off, or be named as `destroyed`.
+        Gone = "gone",
     }
 }
 
@@ -31,6 +52,7 @@ choice! {
 #[model(service = Compute, path = "node", scope = Site, unique(name))]
 #[model(create = Operator, read = Operator, update = Operator, delete = Operator)]
 #[model(services(create = Identity, read = Identity, read = Storage))]
+#[model(input(destroyed: Option<Name>, update))]
 pub struct Node {
     /// Its id; the agent's credential names it.
     #[model(node)]
@@ -47,9 +69,9 @@ pub struct Node {
     /// Approved disk for guests.
     #[model(create, update)]
     pub disk_gib: GiB,
-    /// While false, nothing new is placed here.
-    #[model(create, update, filter, default = true)]
-    pub schedulable: bool,
+    /// What its operator wants of it.
+    #[model(create, update, filter, default = NodeMode::Active)]
+    pub mode: NodeMode,
     /// Whether it reports.
     #[model(system, filter, default = NodeStatus::Joining)]
     pub status: NodeStatus,
@@ -65,6 +87,9 @@ pub struct Node {
     /// The guests on it that no row of ours knows, which the agent leaves alone.
     #[model(status)]
     pub unclaimed: Count,
+    /// The launches that have failed here since the last one that did not; absent where that was the last.
+    #[model(system, json)]
+    pub failing: Option<Failing>,
     /// When it last became ready or silent.
     #[model(status)]
     pub status_since: Option<Timestamp>,
@@ -72,3 +97,18 @@ pub struct Node {
     #[model(meta)]
     pub meta: Meta,
 }
+
+/// A node on which one launch after the other fails.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Failing {
+    /// How many have failed in a row.
+    pub in_a_row: i64,
+    /// For how long nothing new comes here, in seconds; it doubles each time. Absent as long as it was only bad luck.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause_s: Option<i64>,
+    /// Until when nothing new comes here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+}
+
+impl Check for Failing {}

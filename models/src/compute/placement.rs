@@ -30,6 +30,18 @@ pub struct Placement {
     /// The same of the node that came second; absent if there was no other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runner_up: Option<i64>,
+    /// The nodes that it was on before, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tried: Vec<Tried>,
+}
+
+/// A node that an instance was on before it came to its present one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Tried {
+    /// The node.
+    pub node_id: Id<Node>,
+    /// Why it is there no more, in a sentence.
+    pub reason: String,
 }
 
 /// What a plan does, or would do, where, and what of it is short.
@@ -78,7 +90,8 @@ pub struct Shortage {
 /// How far a plan is.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Progress {
-    /// Instances by state: `queued`, `placed`, `starting`, `running`, `stopped`, `failed`, `deleting`, `gone`.
+    /// Instances by state: `queued`, `placed`, `starting`, `running`, `stopped`, `failed`, `deleting`, `gone`, and `waiting`
+    /// for the node that they leave to confirm that nothing of them is left there.
     pub counts: BTreeMap<String, i64>,
     /// How many came to run in each of the last seconds, on average.
     pub per_second: f64,
@@ -91,6 +104,9 @@ pub struct Progress {
     /// What went wrong, most frequent first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<FailureGroup>,
+    /// What instances wait for, such as a node that does not report, most frequent first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits: Vec<FailureGroup>,
 }
 
 /// A node that others wait for.
@@ -102,7 +118,7 @@ pub struct NodeLag {
     pub waiting: i64,
 }
 
-/// Instances that failed for the same reason.
+/// Instances that failed, or wait, for the same reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FailureGroup {
     /// The reason.

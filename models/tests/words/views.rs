@@ -51,7 +51,7 @@ fn what_a_caller_may_not_write_is_unknown_to_the_request() {
         let why = serde_json::from_value::<InstancePatch>(json!({ field: null })).unwrap_err().to_string();
         assert!(why.contains(field), "{why}");
     }
-    serde_json::from_value::<NodePatch>(json!({ "schedulable": false })).unwrap();
+    serde_json::from_value::<NodePatch>(json!({ "mode": "drain" })).unwrap();
     serde_json::from_value::<ProjectPatch>(json!({ "description": null })).unwrap();
 }
 

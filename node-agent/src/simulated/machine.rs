@@ -18,7 +18,10 @@ use cirro_models::{
 };
 use parking_lot::Mutex;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 
 /// What can be set.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +53,8 @@ pub struct Simulated {
     chance: Mutex<fastrand::Rng>,
     book: Option<Book>,
     world: Mutex<World>,
+    /// Whether the machine is not there any more; changed with the world only.
+    lost: watch::Sender<bool>,
     changes: Arc<Notify>,
 }
 
@@ -63,6 +68,7 @@ impl Simulated {
             chance: Mutex::new(fastrand::Rng::with_seed(knobs.seed)),
             book: None,
             world: Mutex::default(),
+            lost: watch::Sender::new(false),
             changes: Arc::default(),
         }
     }
@@ -80,7 +86,7 @@ impl Simulated {
     pub async fn lose(&self) {
         let guests = {
             let mut world = self.world.lock();
-            world.lost = true;
+            self.lost.send_replace(true);
             std::mem::take(&mut world.guests)
         };
         for id in guests.into_keys() {
@@ -89,6 +95,15 @@ impl Simulated {
                 place.write(id, "lost");
             }
         }
+    }
+    /// Whether it has vanished, or was switched off: nothing runs there, and nothing ever will.
+    pub fn is_lost(&self) -> bool {
+        *self.lost.borrow()
+    }
+    /// Returns when it is lost.
+    pub async fn until_lost(&self) {
+        // this machine is the sender: it can't go before its receiver
+        let _ = self.lost.subscribe().wait_for(|lost| *lost).await;
     }
     /// How often each thing was done.
     pub fn counts(&self) -> Counts {
@@ -157,7 +172,7 @@ impl Simulated {
     }
     fn enter<T>(&self, what: impl FnOnce(&mut World) -> Result<T>) -> Result<T> {
         let mut world = self.world.lock();
-        if world.lost {
+        if self.is_lost() {
             return Err(Failure::new("the simulated machine has crashed, as --fail says"));
         }
         let done = what(&mut world);

@@ -30,8 +30,6 @@ pub(super) struct World {
     pub(super) volumes: BTreeSet<Id<Volume>>,
     pub(super) counts: Counts,
     pub(super) addresses: u32,
-    /// The machine is not there any more.
-    pub(super) lost: bool,
 }
 
 impl World {

@@ -114,7 +114,7 @@ fn concerned(c: &mut AnyConnection, changes: &[Change]) -> Result<Concerned> {
         return Ok(Concerned::All);
     }
     let nodes = volume_rows.iter().map(|row| row.node_id).chain(attachment_rows.iter().map(|row| row.node_id));
-    Ok(Concerned::These(nodes.flatten().map(|node| node.uuid()).collect()))
+    Ok(Concerned::These(nodes.flatten().map(Id::uuid).collect()))
 }
 
 /// What the node has yet to do something about.

@@ -2,10 +2,12 @@
 
 mod boot;
 mod failing;
+mod fence;
 mod simulation;
 
 pub use boot::Boot;
 pub use failing::Failing;
+pub(crate) use fence::Machines;
 pub use simulation::Simulation;
 
 use crate::up::services::Site;
@@ -22,7 +24,7 @@ use cirro_node_agent_core::{
 };
 use failing::{Ending, Plight, plights};
 use rustix::process::{Resource, getrlimit, setrlimit};
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 use tokio::{sync::watch, time::Instant};
 
 /// Disk of a simulated node, in GiB.
@@ -47,7 +49,14 @@ impl Agents {
 }
 
 /// Makes the nodes and an image, and starts the agents.
-pub(crate) async fn start(site: &Site, url: &str, simulation: Simulation, ledger: Option<Ledger>) -> Result<Agents> {
+pub(crate) async fn start(
+    site: &Site,
+    url: &str,
+    simulation: Simulation,
+    machines: &Machines,
+    settings: Settings,
+    ledger: Option<Ledger>,
+) -> Result<Agents> {
     let (end, ended) = watch::channel(());
     if simulation.nodes > 0 {
         allow_many_connections();
@@ -61,15 +70,19 @@ pub(crate) async fn start(site: &Site, url: &str, simulation: Simulation, ledger
     let nodes = cirro_compute::defaults::nodes(&site.compute.own_context(), news).await?;
     let credentials = node_credentials(&site.identity.own_context(), &nodes).await?;
     let mut plights = plights(&simulation.failing, simulation.nodes, simulation.seed);
-    let began = Instant::now();
+    let (began, mut made) = (Instant::now(), HashMap::new());
     for (((n, name), node), credential) in (1..).zip(names).zip(nodes).zip(credentials) {
         let plight = plights.remove(&n).unwrap_or_default();
         let machine = Simulated::new(knobs(n, &simulation))
             .failing(began, plight.faults.clone())
-            .recorded(ledger.as_ref().map(|ledger| ledger.book(name)));
+            .recorded(ledger.as_ref().map(|ledger| ledger.book(name.clone())));
+        let machine = Arc::new(machine);
+        made.insert(name, machine.clone());
         let control_plane = HttpControlPlane::new(url, node, credential)?;
-        tokio::spawn(run(control_plane, Arc::new(machine), began, plight, ended.clone()));
+        let agent = Agent::new(Arc::new(control_plane), machine.clone(), settings);
+        tokio::spawn(run(agent, machine, began, plight, ended.clone()));
     }
+    machines.are(made);
     Ok(Agents { end, ledger })
 }
 
@@ -79,7 +92,7 @@ fn new_node(n: u32, simulation: &Simulation) -> Result<NewNode> {
         vcpus: Vcpus::new(i64::from(simulation.vcpus)),
         memory_mib: MiB::new(simulation.memory_mib()),
         disk_gib: GiB::new(DISK_GIB),
-        schedulable: None,
+        mode: None,
         labels: Labels::from([("rack".to_owned(), format!("r{:02}", (n - 1) % 10 + 1))]),
     })
 }
@@ -96,21 +109,24 @@ fn knobs(n: u32, simulation: &Simulation) -> Knobs {
 }
 
 /// One agent, until its site ends or it meets its own end.
-async fn run(
-    control_plane: HttpControlPlane,
-    machine: Arc<Simulated>,
-    began: Instant,
-    plight: Plight,
-    mut ended: watch::Receiver<()>,
-) {
+async fn run(agent: Agent, machine: Arc<Simulated>, began: Instant, plight: Plight, mut ended: watch::Receiver<()>) {
     let stop = async move { drop(ended.changed().await) };
-    let agent = Agent::new(Arc::new(control_plane), machine.clone(), Settings::default()).run(stop);
-    let Some((ending, at)) = plight.ending else { return agent.await };
+    let its_end = async {
+        match plight.ending {
+            Some((ending, at)) => {
+                tokio::time::sleep_until(began + at).await;
+                ending
+            }
+            None => std::future::pending().await,
+        }
+    };
     // the agent's future is dropped there, as by `kill -9`
-    tokio::select! {
-        () = agent => return,
-        () = tokio::time::sleep_until(began + at) => {}
-    }
+    let ending = tokio::select! {
+        () = agent.run(stop) => return,
+        // somebody has switched it off
+        () = machine.until_lost() => return,
+        ending = its_end => ending,
+    };
     tracing::info!(?ending, "a simulated node meets its end, as --fail says");
     if ending == Ending::Crash {
         machine.lose().await;

@@ -1,0 +1,171 @@
+//! The fence of one node, as a job of the work queue, and what is taken over once it is confirmed.
+
+use super::{Fence, Takeover, loss::are_many, turn_off};
+use crate::{
+    claims,
+    launch::{PLACEMENT, elsewhere, volumes},
+    presence::Presence,
+};
+use async_trait::async_trait;
+use cirro_models::{
+    Context, Error, Id, Result, Timestamp,
+    compute::{
+        Instance, Node,
+        instance::{InstanceFilter, NodeLoss, Power},
+        node::{NodeFilter, NodeMode, NodeStatus},
+    },
+};
+use cirro_server::{Job, OwnerContext, Tx, queue::Taken};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// The pause between looks at a machine's power.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How many instances are asked about at once.
+const BATCH: usize = 100;
+/// More than one node ever holds.
+const MANY: i64 = 100_000;
+
+/// Fences a node that is lost, and takes over what may be. It can be stopped anywhere and begun again.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct FenceNode {
+    node_id: Id<Node>,
+}
+
+impl FenceNode {
+    /// Has a silent node fenced, once for each time that it falls silent, whichever processes notice it.
+    pub(crate) fn enqueue(tx: &mut Tx<'_>, node: &Node) -> Result<()> {
+        let since = node.status_since.map_or(0, Timestamp::micros);
+        let id = Uuid::new_v5(&node.id.uuid(), &since.to_be_bytes());
+        tx.enqueue_as(id, &Self { node_id: node.id }).map(drop)
+    }
+}
+
+#[async_trait]
+impl Job for FenceNode {
+    const KIND: &'static str = "fence-node";
+
+    async fn run(self, ctx: &Context, taken: &Taken) -> Result<()> {
+        let takeover = ctx.stores().part::<Takeover>()?;
+        let Some(fence) = &takeover.fence else {
+            let what =
+                "this process has no fence command, and another one wanted it: start each of compute's with the same";
+            return Err(Error::unavailable(what));
+        };
+        let id = self.node_id;
+        // a process that has just begun can't tell: for it the silence begins now
+        let silent_for = ctx.stores().part::<Presence>()?.silent_for(id);
+        if silent_for.is_none_or(|silent| silent <= takeover.patience.silent) {
+            // whoever marked it may have died since, and it must not stay without orders
+            ctx.write(move |tx| give_up(tx, id)).await?;
+            let what = "the node has called not long ago: it is fenced if it stays silent for longer";
+            return Err(Error::unavailable(what));
+        }
+        let Some(node) = ctx.write(move |tx| begin(tx, id)).await? else { return Ok(()) };
+        tracing::warn!(node = %node.name, "node.fencing: the node is lost; its machine is switched off");
+        if let Err(error) = confirm(ctx, fence.as_ref(), &node, taken).await {
+            ctx.write(move |tx| give_up(tx, id)).await?;
+            return Err(error);
+        }
+        Ok(())
+    }
+}
+
+/// From here on the node gets no orders. Nothing if there is nothing to be fenced any more.
+fn begin(tx: &mut Tx<'_>, id: Id<Node>) -> Result<Option<Node>> {
+    let Some(node) = tx.find::<Node>(id)?.filter(is_lost) else { return Ok(None) };
+    refuse_many(tx)?;
+    tx.change_from(&node, |node| node.status = NodeStatus::Fencing).map(Some)
+}
+
+fn is_lost(node: &Node) -> bool {
+    // fencing: whoever began it has died
+    matches!(node.status, NodeStatus::Silent | NodeStatus::Fencing) && node.mode != NodeMode::Maintenance
+}
+
+/// Nothing is fenced or moved while so many are silent.
+fn refuse_many(tx: &mut Tx<'_>) -> Result<()> {
+    let nodes: Vec<Node> = tx.list(&NodeFilter::default(), MANY)?;
+    let (silent, all) = count(&nodes);
+    if are_many(silent, all) {
+        let what = format!("{silent} of {all} nodes are silent: nothing is fenced until it is clear why");
+        return Err(Error::unavailable(what));
+    }
+    Ok(())
+}
+
+/// How many nodes are silent, of how many that should be heard of.
+pub(crate) fn count(nodes: &[Node]) -> (usize, usize) {
+    let minded = || nodes.iter().filter(|node| node.mode != NodeMode::Maintenance);
+    let silent = minded().filter(|node| matches!(node.status, NodeStatus::Silent | NodeStatus::Fencing)).count();
+    (silent, silent + minded().filter(|node| node.status == NodeStatus::Ready).count())
+}
+
+fn give_up(tx: &mut Tx<'_>, id: Id<Node>) -> Result<()> {
+    let Some(node) = tx.find::<Node>(id)?.filter(|node| node.status == NodeStatus::Fencing) else { return Ok(()) };
+    tx.change_from(&node, |node| node.status = NodeStatus::Silent).map(drop)
+}
+
+/// Switches the machine off, and takes over what ran there when it is seen to be off.
+async fn confirm(ctx: &Context, fence: &dyn Fence, node: &Node, taken: &Taken) -> Result<()> {
+    turn_off(fence, node, PAUSE).await?;
+    let used = with_volumes(ctx, node.id).await?;
+    let (epoch, id, taken) = (ctx.database()?.feed().epoch(), node.id, taken.clone());
+    let moved = ctx.write(move |tx| {
+        tx.exclusive(PLACEMENT)?;
+        // whoever has lost the job meanwhile may not act on what it saw
+        taken.finish(tx)?;
+        let Some(node) = tx.find::<Node>(id)?.filter(|node| node.status == NodeStatus::Fencing) else {
+            return Err(Error::conflict("the node was given up as lost at the same moment"));
+        };
+        let fenced = |node: &mut Node| {
+            (node.status, node.status_since) = (NodeStatus::Fenced, Some(Timestamp::now()));
+        };
+        tx.change_from(&node, fenced)?;
+        take_over(tx, &node, epoch, &used)
+    });
+    let moved = moved.await?;
+    tracing::warn!(node = %node.name, moved, "node.fenced: the machine is off; what is to be recreated goes elsewhere");
+    Ok(())
+}
+
+/// Those of the node's instances that have volumes, which never move.
+pub(crate) async fn with_volumes(ctx: &Context, node: Id<Node>) -> Result<Vec<Id<Instance>>> {
+    let of_node = InstanceFilter { node_id: Some(node), ..InstanceFilter::default() };
+    let rows: Vec<Instance> = ctx.write(move |tx| tx.list(&of_node, MANY)).await?;
+    let ids: Vec<_> = rows.iter().filter(|row| may_move(row)).map(|row| row.id).collect();
+    let mut used = Vec::new();
+    for some in ids.chunks(BATCH) {
+        used.extend(volumes::used_by(ctx, some).await?);
+    }
+    Ok(used)
+}
+
+pub(super) fn may_move(instance: &Instance) -> bool {
+    // one that was to leave anyway has never come up there: nothing is lost
+    let wanted = instance.on_node_loss == NodeLoss::Recreate || instance.leaving_node_id.is_some();
+    wanted && instance.meta.deleted_at.is_none()
+}
+
+/// What is to be recreated has left the node, as if it had confirmed; its order to remove it stays, for when it comes back. The
+/// others wait, and say so. Answers how many move.
+fn take_over(tx: &mut Tx<'_>, node: &Node, epoch: i64, used: &[Id<Instance>]) -> Result<usize> {
+    let mut moved = 0;
+    let of_node = InstanceFilter { node_id: Some(node.id), ..InstanceFilter::default() };
+    for instance in tx.list::<Instance>(&of_node, MANY)?.iter().filter(|row| row.meta.deleted_at.is_none()) {
+        if may_move(instance) && !used.contains(&instance.id) {
+            elsewhere::lose(tx, instance, node, epoch)?;
+            moved += 1;
+        } else if instance.power == Power::Running {
+            let why = if may_move(instance) { "a volume is attached to it there" } else { "its on_node_loss is stay" };
+            elsewhere::wait_for(tx, instance, node, why)?;
+        }
+    }
+    // those that were leaving already need no more word from it
+    for instance in elsewhere::leaving(tx, node.id)?.iter().filter(|row| row.meta.deleted_at.is_none()) {
+        claims::remove(tx.connection(), instance.id)?;
+        moved += 1;
+    }
+    Ok(moved)
+}

@@ -1,0 +1,95 @@
+//! When a node counts as lost: pure decisions, from how long it was not heard of by this process's monotonic clock.
+
+use cirro_models::compute::node::NodeStatus;
+use std::time::Duration;
+
+/// How long nodes may be silent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// A node that has not called for this long is silent; its poll waits at most half of it.
+    pub silent: Duration,
+    /// After this long it is fenced. Twice as long by default: when many fall silent together, because a switch is broken, all
+    /// of them are known to be silent before the first is fenced.
+    pub lost: Duration,
+}
+
+impl Patience {
+    /// With nodes silent after this long.
+    pub const fn of(silent: Duration) -> Self {
+        Self { silent, lost: silent.saturating_mul(2) }
+    }
+}
+impl Default for Patience {
+    fn default() -> Self {
+        Self::of(Duration::from_secs(60))
+    }
+}
+
+/// What a process knows of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sight<'a> {
+    /// Its status in the database.
+    pub status: &'a NodeStatus,
+    /// Whether it is in maintenance: then nobody minds its silence.
+    pub in_maintenance: bool,
+    /// For how long it has not called any process.
+    pub silent_for: Duration,
+}
+
+/// What to do about a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing.
+    Leave,
+    /// Mark it as silent.
+    Silent,
+    /// Fence it, if there is something to be taken over.
+    Lost,
+}
+
+/// What to do about one node.
+pub fn judge(sight: Sight<'_>, patience: Patience, many: bool) -> Verdict {
+    match sight.status {
+        NodeStatus::Ready if sight.silent_for > patience.silent => Verdict::Silent,
+        NodeStatus::Silent if sight.silent_for > patience.lost && !sight.in_maintenance && !many => Verdict::Lost,
+        _ => Verdict::Leave,
+    }
+}
+
+/// Whether so many nodes are silent at once that the control plane, or what lies between, is more likely to be at fault: two at
+/// least, and more than 20 % of those that should be heard of.
+pub fn are_many(silent: usize, all: usize) -> bool {
+    silent >= 2 && silent * 5 > all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_becomes_loss_only_with_time_and_alone() {
+        let patience = Patience::of(Duration::from_secs(60));
+        let judged = |status: &NodeStatus, seconds, in_maintenance, many| {
+            judge(Sight { status, in_maintenance, silent_for: Duration::from_secs(seconds) }, patience, many)
+        };
+        let (ready, silent) = (NodeStatus::Ready, NodeStatus::Silent);
+        assert_eq!(judged(&ready, 60, false, false), Verdict::Leave);
+        assert_eq!(judged(&ready, 500, false, true), Verdict::Silent, "silence is told however many there are");
+        assert_eq!(judged(&silent, 120, false, false), Verdict::Leave);
+        assert_eq!(judged(&silent, 121, false, false), Verdict::Lost);
+        assert_eq!(judged(&silent, 500, false, true), Verdict::Leave);
+        assert_eq!(judged(&silent, 500, true, false), Verdict::Leave);
+        for status in [NodeStatus::Joining, NodeStatus::Fencing, NodeStatus::Fenced] {
+            assert_eq!(judged(&status, 500, false, false), Verdict::Leave, "{status}");
+        }
+    }
+
+    #[test]
+    fn more_than_a_fifth_is_many_but_one_never_is() {
+        for (silent, all, many) in
+            [(0, 0, false), (1, 1, false), (1, 3, false), (2, 9, true), (2, 10, false), (21, 100, true)]
+        {
+            assert_eq!(are_many(silent, all), many, "{silent} of {all}");
+        }
+    }
+}
