@@ -11,6 +11,7 @@ use std::time::Duration;
 
 /// A node's machine, and the agent on it.
 #[derive(Debug, Clone, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each says what a machine or its connection is like")]
 struct Machine {
     on: bool,
     /// Which boot this is.
