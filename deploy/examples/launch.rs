@@ -16,7 +16,7 @@ use cirro_models::{
         instance::{InstanceFilter, InstanceStatus, NewInstance},
         launch_group::{LaunchGroup, Template},
         launch_plan::{LaunchPlanPatch, NewLaunchPlan, PlanIntent, PlanStatus},
-        node::{NodeFilter, NodeStatus},
+        node::{NodeFilter, NodeMode, NodeStatus},
         placement::PlacementPolicy,
     },
     identity::{
@@ -98,7 +98,8 @@ impl Site {
             ..ProjectPatch::default()
         };
         Project::update(&ctx, project.id, patch).await?;
-        let template = Template { flavor_id: flavor.id, image_id: image.id, ssh_key_ids: Vec::new() };
+        let template =
+            Template { flavor_id: flavor.id, image_id: image.id, ssh_key_ids: Vec::new(), on_node_loss: None };
         let made = std::sync::atomic::AtomicUsize::new(0);
         let site = Self { stores, token: token.to_owned(), project: project.id, template, made };
         site.until_ready().await?;
@@ -296,7 +297,14 @@ impl Site {
         let nodes: Vec<schedule::Candidate> = (0..100).map(candidate).collect();
         let need = schedule::Need { vcpus: Vcpus::new(1), memory_mib: MiB::new(1024), disk_gib: GiB::new(10) };
         let groups = [schedule::Asked { name: "floor".to_owned(), need, count }];
-        let request = schedule::Request { groups: &groups, rules: &[], policy: &PlacementPolicy::Spread, seed: 7 };
+        let request = schedule::Request {
+            groups: &groups,
+            rules: &[],
+            policy: &PlacementPolicy::Spread,
+            seed: 7,
+            without: &[],
+            present: &[],
+        };
         let mut placed = Vec::new();
         for _ in 0..ROUNDS {
             let begun = Instant::now();
@@ -317,7 +325,15 @@ fn candidate(_: usize) -> schedule::Candidate {
     let capacity =
         schedule::Need { vcpus: Vcpus::new(4096), memory_mib: MiB::new(1 << 24), disk_gib: GiB::new(1 << 20) };
     let (status, claimed) = (NodeStatus::Ready, schedule::Need::default());
-    schedule::Candidate { id: Id::new(), status, schedulable: true, capacity, claimed, labels: Labels::new() }
+    schedule::Candidate {
+        id: Id::new(),
+        status,
+        mode: NodeMode::Active,
+        failing: false,
+        capacity,
+        claimed,
+        labels: Labels::new(),
+    }
 }
 
 /// One transaction with as many rows of an instance's size, as durable as Cirro's, in a file beside the site's; in

@@ -14,8 +14,7 @@ use crate::{
     site::{Said, Site},
     table::Column,
     verbs::{
-        Create, Key, LabelChanges, Labelled, Labels, List, Protection, Request, Show, Update, create, show,
-        update,
+        Create, Key, LabelChanges, Labelled, Labels, List, Protection, Request, Show, Update, create, show, update,
     },
     wait::{self, Ended, Patience, Progress, Wait},
 };

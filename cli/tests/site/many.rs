@@ -91,7 +91,7 @@ fn why_not_is_told_in_sentences() {
     let node = alice.site.add(
         "node",
         json!({"name": "node-0005", "vcpus": 1, "memory_mib": 1, "disk_gib": 1,
-        "schedulable": true, "status": "silent", "unclaimed": 0}),
+        "mode": "active", "status": "silent", "unclaimed": 0}),
     );
     let told = alice.runs(&["why-not", "web-1", "node-0005"]);
     assert_eq!(told.code, 0, "{told:?}");

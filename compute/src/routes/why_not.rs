@@ -138,7 +138,14 @@ impl Scene {
         Ok(Self { groups, group, rules, policy: plan.policy, others, ..alone(nodes) })
     }
     fn stands(&self, node: usize) -> Result<i64, schedule::Refusal> {
-        let request = Request { groups: &self.groups, rules: &self.rules, policy: &self.policy, seed: 0, without: &[], present: &[] };
+        let request = Request {
+            groups: &self.groups,
+            rules: &self.rules,
+            policy: &self.policy,
+            seed: 0,
+            without: &[],
+            present: &[],
+        };
         schedule::judge(&request, &self.nodes, &self.others, self.group, node)
     }
 }

@@ -31,13 +31,16 @@ pub fn require_growth(instance: &str, from: &Need, to: &Need, node: &Candidate) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cirro_models::{Id, Labels, compute::node::NodeStatus};
+    use cirro_models::{
+        Id, Labels,
+        compute::node::{NodeMode, NodeStatus},
+    };
     use proptest::prelude::*;
 
     fn node(capacity: [i64; 3], claimed: [i64; 3]) -> Candidate {
         let (capacity, claimed) = (Need::of(capacity), Need::of(claimed));
         let (status, labels) = (NodeStatus::Ready, Labels::new());
-        Candidate { id: Id::new(), status, schedulable: true, capacity, claimed, labels }
+        Candidate { id: Id::new(), status, mode: NodeMode::Active, failing: false, capacity, claimed, labels }
     }
 
     #[test]

@@ -33,7 +33,7 @@ async fn a_node_is_judged_as_if_the_instance_had_no_place() {
         assert_eq!((told.free.memory_mib, told.own_score), (128, Some(875)));
         let large = site.new_node("large", 64, 65536, 1000).await;
         assert!(site.why_not(web, large).await.score > Some(875));
-        site.operator("PATCH", &format!("node/{large}"), json!({"schedulable": false})).await.good();
+        site.operator("PATCH", &format!("node/{large}"), json!({"mode": "drain"})).await.good();
         assert_eq!(site.why_not(web, large).await.refusal.as_deref(), Some("takes no new instances"));
     }
 }

@@ -40,7 +40,7 @@ fn an_operator_is_told_why_an_instance_is_not_on_a_node() {
     let other = other["name"].as_str().unwrap();
     let open = site.cirro(&["why-not", "web1", other]).text();
     assert!(open.contains(&format!("not on {other}")) && open.contains("it could be placed"), "{open}");
-    site.cirro(&["node", "update", other, "--schedulable", "false"]).text();
+    site.cirro(&["node", "drain", other]).text();
     let closed = site.cirro(&["why-not", "web1", other]).text();
     assert!(closed.contains("takes no new instances"), "{closed}");
 }

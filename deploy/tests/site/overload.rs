@@ -41,14 +41,13 @@ impl Client {
     /// One create: the status, and whether the answer says when to come again.
     async fn create(&self) -> (u16, bool) {
         let kept = self.idle.lock().unwrap().pop().filter(|link| !link.is_closed());
-        let mut link = match kept {
-            Some(link) => link,
-            None => {
-                let (link, connection) =
-                    handshake(TokioIo::new(TcpStream::connect(&self.address).await.unwrap())).await.unwrap();
-                tokio::spawn(connection);
-                link
-            }
+        let mut link = if let Some(link) = kept {
+            link
+        } else {
+            let stream = TokioIo::new(TcpStream::connect(&self.address).await.unwrap());
+            let (link, connection) = handshake(stream).await.unwrap();
+            tokio::spawn(connection);
+            link
         };
         let mut body = self.template.clone();
         body["name"] = json!(format!("flood-{:06}", self.made.fetch_add(1, Relaxed)));

@@ -54,7 +54,7 @@ async fn touch(running: &Running, user: &User, text: &str) {
     let (id, text) = (user.id, Some(text.to_owned()));
     running
         .own_context()
-        .write(move |tx| tx.change(id, |user: &mut User| user.full_name = text.clone()))
+        .write(move |tx| tx.change(id, |user: &mut User| user.full_name.clone_from(&text)))
         .await
         .unwrap();
 }
