@@ -16,7 +16,7 @@ fn manifest(told: &NodeAssignment) -> Vec<i64> {
 }
 
 #[tokio::test]
-async fn the_manifest_is_complete_and_bodies_are_those_that_changed() {
+async fn the_manifest_is_complete_and_bodies_are_those_that_the_node_has_not_followed() {
     for backend in Backend::BOTH {
         let site = Site::new(backend).await;
         let (first, second) = (site.launch("first").await, site.launch("second").await);
@@ -27,11 +27,13 @@ async fn the_manifest_is_complete_and_bodies_are_those_that_changed() {
         assert_eq!((body.image.id, body.image.sha256.as_str()), (site.image, &*"ab".repeat(32)));
         assert_eq!(body.project_id, site.actors.project);
 
+        site.saw_as(first, 1, S::Running).await;
         site.member("PATCH", &format!("instance/{second}"), json!({"power": "stopped"})).await.good();
         let next = site.assignment(site.node, &format!("?since={}", all.revision)).await;
         assert_eq!(next.manifest.len(), 2);
         assert_eq!(next.instances.iter().map(|body| body.id).collect::<Vec<_>>(), [second]);
         assert_eq!(next.instances[0].generation.get(), 2);
+        site.saw_as(second, 2, S::Stopped).await;
         let nothing = site.assignment(site.node, &format!("?since={}", next.revision)).await;
         assert_eq!((nothing.manifest.len(), nothing.instances.len()), (2, 0));
     }

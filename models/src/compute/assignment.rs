@@ -1,4 +1,4 @@
-//! What compute tells a node: the complete list of what it should hold, and the bodies that changed.
+//! What compute tells a node: the complete list of what it should hold, and the bodies that are new to it.
 
 use crate::{
     Error, Generation, GiB, Id, MiB, Name, Vcpus,
@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// Answer of `GET /compute/v1/nodeassignment/{node}?since={revision}&wait_ms={n}` (a long poll): the manifest is always
-/// complete; bodies are those that changed since the revision, all of them when the epoch is new to the agent.
+/// complete; bodies are those that the node has not followed yet, all of them when it names no revision of this epoch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct NodeAssignment {
     /// Changes when the control plane's database was put back to an earlier state. An agent must not act on a tombstone
