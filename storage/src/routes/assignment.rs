@@ -76,6 +76,7 @@ async fn wait(caller: &Caller, node: Id<Node>, asked: Asked) -> Result<StorageAs
     let remaining = caller.remaining()?.saturating_sub(WAY_BACK);
     let until = Instant::now() + Duration::from_millis(asked.wait_ms).min(LONGEST).min(remaining);
     let mut bell = caller.stores().part::<Orders>()?.0.of(&database, node.uuid()).await?;
+    let mut over = false;
     loop {
         bell.mark_unchanged();
         let read = database.read(move |c| {
@@ -84,9 +85,11 @@ async fn wait(caller: &Caller, node: Id<Node>, asked: Asked) -> Result<StorageAs
             spell(&rows, requests, epoch)
         });
         let answer = read.await?;
-        if asked.since.as_ref() != Some(&answer.revision) || timeout_at(until, bell.changed()).await.is_err() {
+        if over || asked.since.as_ref() != Some(&answer.revision) {
             return Ok(answer);
         }
+        // at the end it is read once more: who asked for what may have changed, which wakes nobody
+        over = timeout_at(until, bell.changed()).await.is_err();
     }
 }
 
