@@ -27,20 +27,20 @@ pub(crate) fn instance_id(plan: Id<LaunchPlan>, index: usize) -> Id<Instance> {
     Id::from_uuid(Uuid::from_u128(plan.uuid().as_u128().wrapping_add(index as u128 + 1)))
 }
 
-/// Which group of its plan an instance belongs to, by its id.
-pub(crate) fn group_of(plan: &LaunchPlan, instance: Id<Instance>) -> Option<usize> {
-    let index = instance.uuid().as_u128().checked_sub(plan.id.uuid().as_u128())?.checked_sub(1)?;
-    let mut end = 0;
-    plan.groups.iter().position(|group| {
-        end += u128::try_from(group.count.get()).unwrap_or(0);
-        index < end
-    })
-}
-
 /// The index from which [`instance_id`] makes this id; nothing if it is no instance of the plan.
 pub(crate) fn instance_index(plan: Id<LaunchPlan>, instance: Id<Instance>) -> Option<i64> {
     let after = instance.uuid().as_u128().checked_sub(plan.uuid().as_u128())?;
     i64::try_from(after.checked_sub(1)?).ok().filter(|index| *index < MOST)
+}
+
+/// Which group of its plan an instance belongs to, by its id.
+pub(crate) fn group_of(plan: &LaunchPlan, instance: Id<Instance>) -> Option<usize> {
+    let index = instance_index(plan.id, instance)?;
+    let mut end = 0;
+    plan.groups.iter().position(|group| {
+        end += group.count.get();
+        index < end
+    })
 }
 
 /// Takes the quota, the place and the claim of a single instance, and adds its row: all or nothing.
