@@ -18,6 +18,7 @@ use cirro_models::{
     compute::report::{NodeReport, NodeSeen},
     storage::assignment::{StorageAssignment, StorageReport},
 };
+use futures_util::FutureExt;
 use std::{
     collections::{BTreeSet, HashMap},
     future::Future,
@@ -25,7 +26,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::{
-    sync::watch::Receiver,
+    sync::{Notify, watch::Receiver},
     task::{Id as TaskId, JoinSet},
 };
 use tracing::Instrument;
@@ -157,15 +158,26 @@ impl Wheel {
                 () = changes.notified() => {}
                 () = tokio::time::sleep(pause) => {}
             }
-            while let Some(done) = self.work.try_join_next_with_id() {
-                self.ended(done);
-            }
+            self.gather(&changes).await;
         }
         let patience = self.agent.settings.patience;
         let finish = async { while self.work.join_next().await.is_some() {} };
         if tokio::time::timeout(patience, finish).await.is_err() {
             tracing::warn!("actions are still under way; the next agent goes on with them");
         }
+    }
+
+    /// What has come at the same moment is one reason to look, not several: an action's effect is told, and then its end.
+    async fn gather(&mut self, changes: &Notify) {
+        tokio::task::yield_now().await;
+        while let Some(done) = self.work.try_join_next_with_id() {
+            self.ended(done);
+        }
+        while let Some(sent) = self.sending.try_join_next() {
+            self.heard(sent.ok());
+        }
+        // a change that was told is seen in the turn that follows
+        let _ = changes.notified().now_or_never();
     }
 
     /// One turn; answers when the next one is due at the latest.
@@ -322,7 +334,7 @@ impl Wheel {
             detached: seen::detached(desired, observed, &self.memory),
             files: seen::volume_files(observed),
         };
-        let Some(report) = self.to_storage.due(self.memory.now, whole) else { return };
+        let Some(report) = self.to_storage.due(self.memory.now, &desired.storage.epoch, whole) else { return };
         let control_plane = self.agent.control_plane.clone();
         let (id, requests) = self.for_storage.report("storage");
         self.sending.spawn(async move {

@@ -29,7 +29,7 @@ pub struct Health {
 /// nothing above can touch them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Observed {
-    /// This node's guests.
+    /// This node's guests, in the order of their ids.
     pub guests: Vec<Guest>,
     /// Instances that have files here: those of guests, and those of guests that are half made or half removed.
     pub files: BTreeSet<Id<Instance>>,
@@ -40,7 +40,7 @@ pub struct Observed {
 impl Observed {
     /// This instance's guest.
     pub fn guest(&self, id: Id<Instance>) -> Option<&Guest> {
-        self.guests.iter().find(|guest| guest.id() == id)
+        self.guests.binary_search_by_key(&id, Guest::id).ok().map(|at| &self.guests[at])
     }
     /// The guest that has this volume.
     pub fn holder(&self, volume: Id<Volume>) -> Option<&Guest> {

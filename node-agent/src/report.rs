@@ -1,5 +1,5 @@
 //! Decides when to report and what has to be said again. What was not acknowledged is said again; what was, only when
-//! it changes, and all of it once a minute.
+//! it changes, and all of it every few minutes.
 
 use cirro_models::{
     Id,
@@ -17,8 +17,10 @@ use uuid::Uuid;
 
 /// The most instances in one report, so that its body stays small; the others follow in the next one.
 const MAX_INSTANCES: usize = 500;
-/// How often everything is said again, changed or not.
-const SAY_ALL: Duration = Duration::from_mins(1);
+/// How often everything is said again at the latest, changed or not. Nothing depends on it: it mends what nobody has thought of.
+const SAY_ALL: Duration = Duration::from_mins(5);
+/// The longest silence towards storage, which does not ask whether a node lives.
+const STORAGE_HEARTBEAT: Duration = Duration::from_mins(1);
 /// The pause after a report that was not acknowledged.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -36,6 +38,11 @@ struct Channel {
 impl Channel {
     fn new(boot_id: Uuid, heartbeat: Duration) -> Self {
         Self { boot_id, sequence: 0, heartbeat, in_flight: false, not_before: Duration::ZERO, last: None }
+    }
+    /// When to say all: nodes that began at the same moment must not all do so at the same moment.
+    fn say_all(boot_id: Uuid) -> Duration {
+        let share = u32::try_from(boot_id.as_u128() % 1000).unwrap_or(0);
+        SAY_ALL / 2 + SAY_ALL / 2000 * share
     }
     fn may_send(&self, now: Duration, news: bool) -> bool {
         let beat = self.last.is_none_or(|last| now >= last + self.heartbeat);
@@ -65,6 +72,7 @@ pub struct NodeReporter {
     channel: Channel,
     epoch: Option<String>,
     acknowledged: BTreeMap<Id<Instance>, InstanceSeen>,
+    say_all: Duration,
     said_all: Duration,
     rest: Option<NodeReport>,
     holdings: Option<Holdings>,
@@ -78,6 +86,7 @@ impl NodeReporter {
             channel,
             epoch: None,
             acknowledged: BTreeMap::new(),
+            say_all: Channel::say_all(boot_id),
             said_all: Duration::ZERO,
             rest: None,
             holdings: None,
@@ -89,7 +98,7 @@ impl NodeReporter {
         if self.epoch.as_deref() != epoch {
             self.holdings = None;
         }
-        if self.epoch.as_deref() != epoch || now >= self.said_all + SAY_ALL {
+        if self.epoch.as_deref() != epoch || now >= self.said_all + self.say_all {
             self.epoch = epoch.map(str::to_owned);
             self.acknowledged.clear();
             self.said_all = now;
@@ -163,16 +172,21 @@ impl NodeReporter {
 #[derive(Debug)]
 pub struct StorageReporter {
     channel: Channel,
+    epoch: String,
     acknowledged: Option<StorageReport>,
 }
 
 impl StorageReporter {
     /// A reporter of a new boot.
     pub fn new(boot_id: Uuid, heartbeat: Duration) -> Self {
-        Self { channel: Channel::new(boot_id, heartbeat), acknowledged: None }
+        let channel = Channel::new(boot_id, heartbeat.max(STORAGE_HEARTBEAT));
+        Self { channel, epoch: String::new(), acknowledged: None }
     }
     /// What is to be sent now, if anything.
-    pub fn due(&mut self, now: Duration, mut whole: StorageReport) -> Option<StorageReport> {
+    pub fn due(&mut self, now: Duration, epoch: &str, mut whole: StorageReport) -> Option<StorageReport> {
+        if self.epoch != epoch {
+            (self.epoch, self.acknowledged) = (epoch.to_owned(), None);
+        }
         (whole.boot_id, whole.sequence) = (self.channel.boot_id, 0);
         let news = self.acknowledged.as_ref() != Some(&whole);
         if !self.channel.may_send(now, news) {

@@ -65,7 +65,8 @@ fn guest(n: u128, generation: i64, order: Order, state: GuestState) -> Guest {
     Guest { mark, state, disks: Vec::new(), address: None }
 }
 
-fn machine(guests: Vec<Guest>) -> Observed {
+fn machine(mut guests: Vec<Guest>) -> Observed {
+    guests.sort_unstable_by_key(Guest::id);
     let files = guests.iter().map(Guest::id).collect();
     Observed { guests, files, ..Observed::default() }
 }

@@ -8,26 +8,27 @@ use crate::{
 };
 use actix_web::{HttpRequest, HttpResponse, web};
 use cirro_models::{
-    Error, Id, Reach, Result,
+    Error, Generation, Id, Reach, Result,
     compute::{
         ConsoleLog, Instance, InstanceAction, Node, UnclaimedGuest,
         assignment::{AssignedAction, AssignedConsoleLog, AssignedInstance, InstanceSpec, NodeAssignment},
         console_log::{ConsoleLogFilter, ConsoleLogStatus},
-        instance::InstanceFilter,
+        instance::instance_rows,
         instance_action::{ActionStatus, InstanceActionFilter},
         node::NodeStatus,
     },
     feed::{Change, Position},
     model::Model,
-    sql::{AnyConnection, Table},
+    sql::{AnyConnection, Column, GuidValue, MAX_VALUES, Table},
 };
 use cirro_server::{
     OwnerContext,
     db::{Concerned, Feed, Wakes, requests_of},
     http::{Caller, Failure, operation, still_known},
 };
+use diesel::prelude::*;
 use serde::Deserialize;
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 use tokio::time::Instant;
 use utoipa::openapi::{HttpMethod, OpenApi, PathItem, response::ResponseBuilder};
 
@@ -125,14 +126,11 @@ fn whole(c: &mut AnyConnection, feed: &Feed, node: Id<Node>, known: bool) -> Res
     }
     // the end first: what is committed after it is seen again next time, never missed
     let revision = feed.end(c)?;
-    let mut rows = of_node::<Instance>(c, &InstanceFilter { node_id: Some(node), ..InstanceFilter::default() })?;
-    rows.retain(|row| row.meta.deleted_at.is_none());
+    let (manifest, rows) = here(c, node, known)?;
     let pending = rows.iter().filter(|row| row.observed_generation != row.generation);
     let mut asked_for: Vec<_> = pending.map(|row| row.id.uuid()).collect();
-    let manifest = rows.iter().map(|row| AssignedInstance { id: row.id, generation: row.generation }).collect();
-    rows.retain(|row| !known || row.observed_generation != row.generation);
     let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
-    let mut launches: std::collections::HashMap<_, _> = records::launches(c, &ids)?.into_iter().collect();
+    let mut launches: HashMap<_, _> = records::launches(c, &ids)?.into_iter().collect();
     let instances =
         rows.into_iter().filter_map(|row| launches.remove(&row.id).map(|launch| spec(row, launch))).collect();
     let pending = InstanceActionFilter {
@@ -167,6 +165,31 @@ fn whole(c: &mut AnyConnection, feed: &Feed, node: Id<Node>, known: bool) -> Res
             .collect(),
         requests: requests_of(c, asked_for)?,
     })
+}
+
+/// What a node should hold, and the rows of what it lacks (of all, without `known`). It holds many and lacks few, so the others'
+/// rows are not read whole.
+fn here(c: &mut AnyConnection, node: Id<Node>, known: bool) -> Result<(Vec<AssignedInstance>, Vec<Instance>)> {
+    let all: Vec<(GuidValue, i64, i64)> = instance_rows::table
+        .filter(instance_rows::node_id.eq(Some(node.store())))
+        .filter(instance_rows::deleted_at.is_null())
+        .order(instance_rows::id)
+        .select((instance_rows::id, instance_rows::generation, instance_rows::observed_generation))
+        .load(c)
+        .map_err(Error::internal)?;
+    let lacking = all.iter().filter(|(_, generation, observed)| !known || observed != generation);
+    let lacking: Vec<_> = lacking.map(|(id, ..)| Id::from_uuid(id.0)).collect();
+    let mut rows: HashMap<Id<Instance>, Instance> = HashMap::new();
+    for some in lacking.chunks(MAX_VALUES) {
+        rows.extend(Instance::select(c, some).map_err(Error::internal)?.into_iter().map(|row| (row.id, row)));
+    }
+    // a wish that came between the two reads is in the row
+    rows.retain(|_, row| row.node_id == Some(node) && row.meta.deleted_at.is_none());
+    let manifest = all.iter().map(|(id, generation, _)| {
+        let id = Id::from_uuid(id.0);
+        AssignedInstance { id, generation: rows.get(&id).map_or(Generation::new(*generation), |row| row.generation) }
+    });
+    Ok((manifest.collect(), rows.into_values().collect()))
 }
 
 fn of_node<M: Table>(c: &mut AnyConnection, filter: &M::Filter) -> Result<Vec<M>> {

@@ -65,6 +65,10 @@ pub(crate) fn expand(model: &Declaration) -> TokenStream {
                     const COLUMNS: &'static [(&'static str, &'static str, bool)] = &[#(#described),*];
 
                     fn select(c: &mut AnyConnection, ids: &[::cirro_models::Id<Self>]) -> QueryResult<::std::vec::Vec<Self>> {
+                        // a list is different SQL for each length, and prepared anew each time
+                        if let [id] = ids {
+                            return #rows::table.find(id.store()).select(#all).load::<Row>(c)?.into_iter().map(from_row).collect();
+                        }
                         let ids = ids.iter().map(|id| id.store());
                         #rows::table.filter(#rows::id.eq_any(ids)).select(#all).load::<Row>(c)?.into_iter().map(from_row).collect()
                     }

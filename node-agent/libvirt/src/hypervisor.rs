@@ -4,11 +4,10 @@ use crate::{
     accelerator,
     access::QemuUser,
     config::Config,
-    connection::{Connection, found},
+    connection::Connection,
     domain::{self, Parts},
-    mark,
+    domains::{self, descriptions, exists, mark_of, not_here, own, require_off, state_of, switch_off, switch_on},
     network::GuestNetwork,
-    xml::Element,
 };
 use async_trait::async_trait;
 use cirro_models::{
@@ -22,14 +21,14 @@ use cirro_node_agent_core::{
     disks,
     failure::{Failure, OrSay, Result, off_thread},
     files::Files,
-    guest::{Guest, GuestState, Mark, OffCause},
+    guest::{Guest, Mark},
     hypervisor::{Health, Hypervisor, Observed},
     image_cache::ImageCache,
     room::Room,
 };
 use std::{fs, os::unix::fs::OpenOptionsExt, sync::Arc, time::Duration};
 use tokio::sync::Notify;
-use virt::{connect::Connect, domain::Domain, error::ErrorNumber};
+use virt::domain::Domain;
 use virt_sys as sys;
 
 /// libvirt tells nobody when a guest gets its address: while one is awaited, look this often.
@@ -89,77 +88,6 @@ impl Libvirt {
     }
 }
 
-fn not_here(id: Id<Instance>) -> Failure {
-    Failure::new(format!("there is no guest of instance {id} on this node"))
-}
-
-fn require_off(domain: &Domain) -> Result<()> {
-    if state_of(domain)?.is_on() {
-        return Err(Failure::new("the guest runs: its size stays until it is off"));
-    }
-    Ok(())
-}
-
-fn exists(libvirt: &Connect, id: Id<Instance>) -> Result<bool> {
-    Ok(found(Domain::lookup_by_uuid(libvirt, id.uuid()), ErrorNumber::NoDomain, "a domain")?.is_some())
-}
-
-/// The domain of an instance, if there is one; an error if somebody else's domain has its id.
-fn own(libvirt: &Connect, id: Id<Instance>, node: Id<Node>) -> Result<Option<Domain>> {
-    let looked_up = Domain::lookup_by_uuid(libvirt, id.uuid());
-    let Some(domain) = found(looked_up, ErrorNumber::NoDomain, "a domain")? else { return Ok(None) };
-    match mark_of(&domain, node)? {
-        Some(mark) if mark.id == id => Ok(Some(domain)),
-        _ => Err(Failure::new(format!(
-            "a domain with the id {id} is on this node, but does not belong to it: it is left alone; remove it with virsh if \
-             it is not needed"
-        ))),
-    }
-}
-
-/// A domain's mark, if it is a guest of this node.
-fn mark_of(domain: &Domain, node: Id<Node>) -> Result<Option<Mark>> {
-    let kind = i32::try_from(sys::VIR_DOMAIN_METADATA_ELEMENT).unwrap_or(2);
-    match domain.get_metadata(kind, Some(mark::NAMESPACE), sys::VIR_DOMAIN_AFFECT_CONFIG) {
-        Ok(xml) => Ok(mark::from_element(&Element::parse(&xml)?, node)),
-        // A transient domain has no stored description; ours are never transient.
-        Err(error)
-            if matches!(
-                error.code(),
-                ErrorNumber::NoDomainMetadata | ErrorNumber::NoDomain | ErrorNumber::OperationInvalid
-            ) =>
-        {
-            Ok(None)
-        }
-        Err(error) => Err(Failure::because("libvirt can't show a domain's metadata", error)),
-    }
-}
-
-fn state_of(domain: &Domain) -> Result<GuestState> {
-    let (state, reason) = domain.get_state().or_say(|| "libvirt can't say whether a guest runs")?;
-    Ok(match state {
-        // libvirt starts every guest paused for a moment: nobody paused it
-        sys::VIR_DOMAIN_PAUSED if u32::try_from(reason) == Ok(sys::VIR_DOMAIN_PAUSED_STARTING_UP) => {
-            GuestState::Running
-        }
-        sys::VIR_DOMAIN_PAUSED | sys::VIR_DOMAIN_PMSUSPENDED => GuestState::Paused,
-        sys::VIR_DOMAIN_SHUTOFF if u32::try_from(reason) == Ok(sys::VIR_DOMAIN_SHUTOFF_SHUTDOWN) => {
-            GuestState::Off(OffCause::Guest)
-        }
-        sys::VIR_DOMAIN_SHUTOFF | sys::VIR_DOMAIN_CRASHED => GuestState::Off(OffCause::Host),
-        _ => GuestState::Running,
-    })
-}
-
-/// What a domain is now, and what it will be after a restart.
-fn descriptions(domain: &Domain) -> Result<(Element, Element)> {
-    let read = |flags| -> Result<Element> {
-        Element::parse(&domain.get_xml_desc(flags).or_say(|| "libvirt can't show a guest")?)
-    };
-    let kept = read(sys::VIR_DOMAIN_XML_INACTIVE)?;
-    Ok((read(0)?, kept))
-}
-
 fn guest(domain: &Domain, mark: Mark, files: &Files) -> Result<Guest> {
     let state = state_of(domain)?;
     let (now, kept) = descriptions(domain)?;
@@ -196,6 +124,7 @@ impl Hypervisor for Libvirt {
                     Err(failure) => return Err(failure),
                 }
             }
+            observed.guests.sort_unstable_by_key(Guest::id);
             Ok(observed)
         });
         let observed = observed.await?;
@@ -286,26 +215,12 @@ impl Hypervisor for Libvirt {
     }
 
     async fn note(&self, mark: &Mark) -> Result<()> {
-        let xml = mark::to_bare_element(mark, self.node).write()?;
-        self.with_own(mark.id, move |domain| {
-            let kind = i32::try_from(sys::VIR_DOMAIN_METADATA_ELEMENT).unwrap_or(2);
-            let stored = sys::VIR_DOMAIN_AFFECT_CONFIG;
-            let noted = domain.set_metadata(kind, Some(&xml), Some(mark::PREFIX), Some(mark::NAMESPACE), stored);
-            noted.map(|_| ()).or_say(|| "libvirt can't store what was ordered of a guest")
-        })
-        .await
+        let (mark, node) = (mark.clone(), self.node);
+        self.with_own(mark.id, move |domain| domains::note(domain, &mark, node)).await
     }
 
     async fn start(&self, id: Id<Instance>) -> Result<()> {
-        self.with_own(id, |domain| {
-            if state_of(domain)?.is_on() {
-                return Ok(());
-            }
-            domain.create().map(|_| ()).map_err(|error| {
-                Failure::because(format!("libvirt could not start the guest ({})", error.message()), error)
-            })
-        })
-        .await
+        self.with_own(id, switch_on).await
     }
 
     async fn shutdown(&self, id: Id<Instance>) -> Result<()> {
@@ -401,13 +316,6 @@ impl Hypervisor for Libvirt {
     fn changes(&self) -> Arc<Notify> {
         self.connection.changes()
     }
-}
-
-fn switch_off(domain: &Domain) -> Result<()> {
-    if state_of(domain)?.is_on() {
-        domain.destroy().or_say(|| "libvirt could not pull the guest's plug")?;
-    }
-    Ok(())
 }
 
 /// libvirt's flags for what has to change: the guest as it runs, and as it will be after a restart.

@@ -4,7 +4,14 @@ mod join;
 
 use cirro_client::{Credential, Renewal};
 use cirro_models::{SiteRole, identity::Secret};
-use cirro_node_agent::{accelerator, config::Config, connection::Connection, hypervisor::Libvirt, supervise};
+use cirro_node_agent::{
+    accelerator,
+    config::Config,
+    connection::Connection,
+    hypervisor::Libvirt,
+    supervise,
+    test_driver::{self, TestDriver},
+};
 use cirro_node_agent_core::{
     agent::{Agent, Settings},
     failure::{Failure, OrSay, Result, off_thread},
@@ -83,7 +90,11 @@ async fn run(config: Config, until_stdin_closes: bool) -> Result<ExitCode> {
     let (control_plane, renewal) = control_plane(&config).await?;
     // it ends with the process
     renewal.map(|renewal| tokio::spawn(renewal.run()));
-    let hypervisor = Arc::new(Libvirt::open(&config, control_plane.clone()).await?);
+    let hypervisor: Arc<dyn Hypervisor> = if test_driver::is_meant_by(&config.libvirt_uri) {
+        Arc::new(TestDriver::new(config.node_id, &config.libvirt_uri)?)
+    } else {
+        Arc::new(Libvirt::open(&config, control_plane.clone()).await?)
+    };
     let health = hypervisor.health().await;
     tracing::info!(node = %config.node_id, url = config.url, accelerator = %health.accelerator, "the node agent begins");
     let settings = Settings { concurrency: config.concurrency.clamp(1, 64), ..Settings::default() };

@@ -229,6 +229,11 @@ impl<'c> Tx<'c> {
                 change::at.eq(Timestamp::now().micros()),
             )
         };
+        if let [row] = rows {
+            // the usual case, which is prepared once
+            let one = diesel::insert_into(change::table).values(entry(row));
+            return self.run(|c| one.execute(c).map(drop), database_error);
+        }
         for rows in rows.chunks(MAX_VALUES / 6) {
             let entries = diesel::insert_into(change::table).values(rows.iter().map(entry).collect::<Vec<_>>());
             self.run(|c| insert_many(entries, c), database_error)?;

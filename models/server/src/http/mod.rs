@@ -49,10 +49,11 @@ pub(crate) trait MountedModel: Send + Sync {
 
 /// The routes of a service, under `/<service>/v1`.
 pub(crate) fn configure(running: Running, verifier: Arc<Verifier>) -> impl Fn(&mut ServiceConfig) + Clone {
+    let document = Arc::new(openapi::Document::of(running.owner.clone()));
     move |config| {
         let (stores, keys) = (running.stores.clone(), running.keys.clone());
         let shared = Shared { stores, verifier: verifier.clone(), keys };
-        let document = web::Bytes::from(serde_json::to_vec(&document(&running.owner)).unwrap_or_default());
+        let document = document.clone();
         let (owner, counts) = (running.owner.clone(), running.requests.clone());
         let scope = web::scope(&format!("/{}/v1", owner.service().name()))
             .app_data(web::Data::new(shared))

@@ -9,6 +9,7 @@ use cirro_models::{
     problem::{PROBLEM_JSON, Problem},
     sql::Table,
 };
+use std::sync::{Arc, OnceLock};
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
@@ -25,9 +26,25 @@ use utoipa::{
 /// What goes into `Authorization: Bearer`.
 const BEARER: &str = "A token from POST /identity/v1/token, or the secret of an API key (`cirro_key_…`) as it is.";
 
+/// A service's document, made when somebody first asks for it: few do, and making it takes megabytes.
+pub(crate) struct Document {
+    owner: Arc<Owner>,
+    made: OnceLock<Bytes>,
+}
+
+impl Document {
+    pub(crate) fn of(owner: Arc<Owner>) -> Self {
+        Self { owner, made: OnceLock::new() }
+    }
+    fn bytes(&self) -> Bytes {
+        let make = || serde_json::to_vec(&document(&self.owner)).unwrap_or_default().into();
+        self.made.get_or_init(make).clone()
+    }
+}
+
 #[allow(clippy::unused_async, reason = "a handler")]
-pub(crate) async fn serve(document: Bytes) -> HttpResponse {
-    HttpResponse::Ok().content_type("application/json").body(document)
+pub(crate) async fn serve(document: Arc<Document>) -> HttpResponse {
+    HttpResponse::Ok().content_type("application/json").body(document.bytes())
 }
 
 /// The document of a service.

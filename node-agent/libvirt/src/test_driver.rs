@@ -1,0 +1,213 @@
+//! libvirt's own test driver as the agent's hypervisor: domains that are entries in libvirt's books, without processes, disks or
+//! networks. It shows what an agent and a site do with a thousand of them. <https://libvirt.org/drvtest.html>
+//!
+//! `test:///default` lives in the agent's process and ends with it; `test+unix:///default` lives in libvirt's daemon, where
+//! `virsh` sees it, too, for as long as anybody is connected.
+
+use crate::{
+    connection::Connection,
+    domain,
+    domains::{self, descriptions, exists, mark_text, not_here, own, require_off, state_of, switch_off, switch_on},
+    mark,
+    xml::Element,
+};
+use async_trait::async_trait;
+use cirro_models::{
+    Id,
+    compute::{Instance, Node, assignment::InstanceSpec, node::Accelerator},
+    storage::{Volume, assignment::VolumeSpec},
+};
+use cirro_node_agent_core::{
+    failure::{Failure, OrSay, Result},
+    guest::{Guest, Mark},
+    hypervisor::{Health, Hypervisor, Observed},
+};
+use parking_lot::Mutex;
+use std::{collections::HashMap, sync::Arc};
+use tokio::sync::Notify;
+use virt::domain::Domain;
+use virt_sys as sys;
+
+/// Whether a URI is one of the test driver's.
+pub fn is_meant_by(uri: &str) -> bool {
+    let scheme = uri.split(':').next().unwrap_or_default();
+    scheme.split('+').next() == Some("test")
+}
+
+/// See the module.
+pub struct TestDriver {
+    node: Id<Node>,
+    connection: Arc<Connection>,
+    /// Marks by what is written on the domain: most are read again and again without having changed.
+    marks: Arc<Mutex<HashMap<String, Mark>>>,
+}
+
+impl TestDriver {
+    /// The test driver at this URI; it is connected when it is first used.
+    pub fn new(node: Id<Node>, uri: &str) -> Result<Self> {
+        Ok(Self { node, connection: Arc::new(Connection::new(uri)?), marks: Arc::default() })
+    }
+
+    async fn with_own(
+        &self,
+        id: Id<Instance>,
+        work: impl FnOnce(&Domain) -> Result<()> + Send + 'static,
+    ) -> Result<()> {
+        let node = self.node;
+        self.connection.with(move |libvirt| work(&own(libvirt, id, node)?.ok_or_else(|| not_here(id))?)).await
+    }
+}
+
+/// A domain without anything that would have to be prepared.
+pub fn to_element(spec: &InstanceSpec, mark: &Mark, node: Id<Node>) -> Element {
+    Element::new("domain")
+        .with("type", "test")
+        .child(Element::new("name").text(domain::name(mark)))
+        .child(Element::new("uuid").text(spec.id))
+        .child(Element::new("metadata").child(mark::to_element(mark, node)))
+        .child(Element::new("memory").with("unit", "MiB").text(spec.memory_mib.get()))
+        .child(Element::new("vcpu").text(spec.vcpus.get()))
+        .child(Element::new("os").child(Element::new("type").text("hvm")))
+}
+
+/// This node's guest in a domain, if it is one.
+fn guest(domain: &Domain, node: Id<Node>, known: &HashMap<String, Mark>) -> Result<Option<(String, Guest)>> {
+    let Some(text) = mark_text(domain)? else { return Ok(None) };
+    let read = || Ok::<_, Failure>(mark::from_element(&Element::parse(&text)?, node));
+    let Some(mark) = known.get(&text).cloned().map_or_else(read, |mark| Ok(Some(mark)))? else { return Ok(None) };
+    let guest = Guest { mark, state: state_of(domain)?, disks: Vec::new(), address: None };
+    Ok(Some((text, guest)))
+}
+
+fn no_disks() -> Failure {
+    Failure::new("libvirt's test driver has no disks: use volumes on a node that runs guests")
+}
+
+#[async_trait]
+impl Hypervisor for TestDriver {
+    async fn health(&self) -> Health {
+        Health { accelerator: Accelerator::Simulated, message: None }
+    }
+
+    async fn observe(&self) -> Result<Observed> {
+        let (node, marks) = (self.node, self.marks.clone());
+        self.connection
+            .with(move |libvirt| {
+                let mut known = marks.lock();
+                let mut seen = Vec::new();
+                for domain in libvirt.list_all_domains(0).or_say(|| "libvirt can't list its domains")? {
+                    match guest(&domain, node, &known) {
+                        Ok(guest) => seen.extend(guest),
+                        // it was removed after it was listed
+                        Err(_)
+                            if domain
+                                .get_uuid()
+                                .is_ok_and(|id| !exists(libvirt, Id::from_uuid(id)).unwrap_or(true)) => {}
+                        Err(failure) => return Err(failure),
+                    }
+                }
+                *known = seen.iter().map(|(text, guest)| (text.clone(), guest.mark.clone())).collect();
+                let mut guests: Vec<Guest> = seen.into_iter().map(|(_, guest)| guest).collect();
+                guests.sort_unstable_by_key(Guest::id);
+                let files = guests.iter().map(Guest::id).collect();
+                Ok(Observed { guests, files, ..Observed::default() })
+            })
+            .await
+    }
+
+    async fn build(&self, spec: &InstanceSpec, mark: &Mark) -> Result<()> {
+        let (id, name, node, xml) = (spec.id, spec.name.clone(), self.node, to_element(spec, mark, self.node).write()?);
+        self.connection
+            .with(move |libvirt| {
+                if own(libvirt, id, node)?.is_some() {
+                    return Ok(());
+                }
+                Domain::define_xml(libvirt, &xml)
+                    .map(drop)
+                    .or_say(|| format!("libvirt refuses the definition of {name}"))
+            })
+            .await
+    }
+
+    async fn resize(&self, spec: &InstanceSpec, mark: &Mark) -> Result<()> {
+        let (spec, mark, node) = (spec.clone(), mark.clone(), self.node);
+        self.connection
+            .with(move |libvirt| {
+                let domain = own(libvirt, spec.id, node)?.ok_or_else(|| not_here(spec.id))?;
+                require_off(&domain)?;
+                let xml = domain::resized(descriptions(&domain)?.1, &spec, &mark, node).write()?;
+                let defined = Domain::define_xml(libvirt, &xml);
+                defined.map(drop).or_say(|| format!("libvirt refuses the new size of {}", spec.name))
+            })
+            .await
+    }
+
+    async fn rebuild(&self, spec: &InstanceSpec, mark: &Mark) -> Result<()> {
+        let (mark, node) = (mark.clone(), self.node);
+        // without a disk, a new one is only a new mark
+        self.with_own(spec.id, move |domain| {
+            switch_off(domain)?;
+            domains::note(domain, &mark, node)
+        })
+        .await
+    }
+
+    async fn note(&self, mark: &Mark) -> Result<()> {
+        let (mark, node) = (mark.clone(), self.node);
+        self.with_own(mark.id, move |domain| domains::note(domain, &mark, node)).await
+    }
+
+    async fn start(&self, id: Id<Instance>) -> Result<()> {
+        self.with_own(id, switch_on).await
+    }
+
+    async fn shutdown(&self, id: Id<Instance>) -> Result<()> {
+        self.with_own(id, |domain| {
+            if !state_of(domain)?.is_on() {
+                return Ok(());
+            }
+            domain.shutdown().map(drop).or_say(|| "libvirt could not shut the guest down")
+        })
+        .await
+    }
+
+    async fn kill(&self, id: Id<Instance>) -> Result<()> {
+        self.with_own(id, switch_off).await
+    }
+
+    async fn remove(&self, id: Id<Instance>) -> Result<()> {
+        let node = self.node;
+        self.connection
+            .with(move |libvirt| {
+                let Some(domain) = own(libvirt, id, node)? else { return Ok(()) };
+                switch_off(&domain)?;
+                let all = sys::VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | sys::VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA;
+                domain.undefine_flags(all).or_say(|| "libvirt could not remove the guest's definition")
+            })
+            .await
+    }
+
+    async fn make_volume(&self, _: &VolumeSpec) -> Result<()> {
+        Err(no_disks())
+    }
+
+    async fn remove_volume(&self, _: Id<Volume>) -> Result<()> {
+        Ok(())
+    }
+
+    async fn attach(&self, _: Id<Instance>, _: Id<Volume>) -> Result<()> {
+        Err(no_disks())
+    }
+
+    async fn detach(&self, _: Id<Instance>, _: Id<Volume>) -> Result<()> {
+        Ok(())
+    }
+
+    async fn console_tail(&self, _: Id<Instance>, _: usize) -> Result<String> {
+        Err(Failure::new("libvirt's test driver has no consoles: use a node that runs guests"))
+    }
+
+    fn changes(&self) -> Arc<Notify> {
+        self.connection.changes()
+    }
+}
