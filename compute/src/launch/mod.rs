@@ -2,6 +2,7 @@
 //! taken in one transaction.
 
 pub(crate) mod elsewhere;
+mod fetched;
 mod plan;
 mod progress;
 mod quota;

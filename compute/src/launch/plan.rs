@@ -3,7 +3,9 @@
 use crate::{
     claims::{self, Claim},
     launch::{
-        HELD_S, PLACEMENT, Referenced, instance_id, quota,
+        HELD_S, PLACEMENT, Referenced,
+        fetched::{self, Fetched},
+        instance_id, quota,
         rows::{self, Placed},
     },
     schedule::{self, Asked, Candidate, Need, Planned, Rule},
@@ -48,6 +50,8 @@ pub(crate) fn take(tx: &mut Tx<'_>, plan: &mut LaunchPlan, referenced: &Referenc
         plan.outlook.take().filter(|_| plan.status == PlanStatus::Previewed && plan.intent == PlanIntent::Launch);
     let mut outlook = work.outlook(plan);
     if plan.intent == PlanIntent::Preview {
+        let fetched = fetched::find(tx.connection(), plan.groups.iter().map(|group| group.template.image_id))?;
+        outlook.image_bytes = work.image_bytes(plan, &fetched);
         (plan.status, plan.outlook) = (PlanStatus::Previewed, Some(outlook));
         return Ok(());
     }
@@ -209,7 +213,7 @@ impl Work {
             nodes: count(nodes.len()),
             quota: quota::total(&self.taken()),
             of_free: self.of_free(),
-            image_bytes: self.image_bytes(plan),
+            image_bytes: self.image_bytes(plan, &Fetched::new()),
             places: self.placed.iter().take(LISTED).filter_map(place).collect(),
             short: self.short(plan),
         }
@@ -223,11 +227,12 @@ impl Work {
             .fold([0; 3], |sum: [i64; 3], (need, count)| std::array::from_fn(|n| sum[n] + need.numbers()[n] * count));
         (0..3).map(|n| taken[n] * 1000 / free[n].max(1)).max().unwrap_or(0)
     }
-    fn image_bytes(&self, plan: &LaunchPlan) -> Bytes {
+    fn image_bytes(&self, plan: &LaunchPlan, fetched: &Fetched) -> Bytes {
         let crossing: BTreeMap<_, Bytes> = self
             .placed
             .iter()
             .map(|placed| ((plan.groups[placed.group].template.image_id, placed.node), self.bytes[placed.group]))
+            .filter(|(crossing, _)| !fetched.contains(crossing))
             .collect();
         Bytes::new(crossing.values().map(|bytes| bytes.get()).sum())
     }

@@ -171,6 +171,28 @@ async fn a_preview_takes_nothing_and_launching_it_does_what_it_showed_or_says_wh
 }
 
 #[tokio::test]
+async fn a_preview_tells_only_the_bytes_that_nodes_have_not_fetched_yet() {
+    for backend in Backend::BOTH {
+        let site = Site::new(backend).await;
+        site.running("first").await;
+        site.new_node("two", 8, 8192, 100).await;
+        let bytes = async |name: &str| {
+            let apart = json!([{"kind": "different_node", "groups": [name]}]);
+            let wish =
+                json!({"name": name, "groups": [site.group(name, 2)], "intent": "preview", "relationships": apart});
+            let seen = site.member("POST", "launchplan", wish).await.good();
+            assert_eq!(seen["outlook"]["nodes"], 2, "{seen}");
+            seen["outlook"]["image_bytes"].as_i64().unwrap()
+        };
+        let one_node = bytes("web").await;
+        assert!(one_node > 0);
+        site.operator("PATCH", &format!("node/{}", site.node), json!({"mode": "drain"})).await.good();
+        site.new_node("three", 8, 8192, 100).await;
+        assert_eq!(bytes("db").await, 2 * one_node, "neither of them has the image");
+    }
+}
+
+#[tokio::test]
 async fn held_room_counts_is_launched_exactly_and_comes_back_when_its_time_is_over() {
     for backend in Backend::BOTH {
         let site = Site::new(backend).await;

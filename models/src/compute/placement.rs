@@ -55,7 +55,7 @@ pub struct Outlook {
     pub quota: BTreeMap<String, i64>,
     /// The part of the site's free processors, memory and disk that they take, whichever is largest, in thousandths.
     pub of_free: i64,
-    /// Bytes of images that come to nodes, if none of these has any of them yet.
+    /// Bytes of images that come to nodes; a preview leaves out those of nodes on which an instance of the image has come up.
     pub image_bytes: Bytes,
     /// Each instance's node, in the order of groups and numbers; only in previews and plans that are held.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

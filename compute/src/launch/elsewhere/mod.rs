@@ -41,9 +41,11 @@ struct Row {
     id: GuidValue,
 }
 
+/// In the order of the index of those that leave, which are few.
 const DUE: &str = "SELECT instance.id FROM instance LEFT JOIN claim ON claim.instance_id = instance.id \
     WHERE instance.leaving_node_id IS NOT NULL AND instance.deleted_at IS NULL \
-    AND (instance.node_id IS NOT NULL OR claim.instance_id IS NULL) ORDER BY instance.id LIMIT $1";
+    AND (instance.node_id IS NOT NULL OR claim.instance_id IS NULL) ORDER BY instance.leaving_node_id, instance.id \
+    LIMIT $1";
 
 /// Has an instance go that its node could not launch, if it has never come up there and others may be tried. What was tried is
 /// kept in either case; false where it stays.

@@ -46,8 +46,10 @@ impl Url {
         match self {
             Self::Sqlite(path) => {
                 let opened = SqliteConnection::establish(&path.to_string_lossy()).and_then(|mut c| {
-                    // FULL: a commit that was answered survives a power cut
-                    let pragmas = "PRAGMA busy_timeout=5000; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;";
+                    // FULL: a commit that was answered survives a power cut. The cache (in KiB, taken as it is used) holds the
+                    // upper pages of all indexes of a large site, and the log is copied into the file every 16 MiB.
+                    let pragmas = "PRAGMA busy_timeout=5000; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; \
+                                   PRAGMA foreign_keys=ON; PRAGMA cache_size=-8192; PRAGMA wal_autocheckpoint=4096;";
                     c.batch_execute(pragmas).map(|()| c).map_err(diesel::ConnectionError::CouldntSetupConfiguration)
                 });
                 opened.map(AnyConnection::Sqlite).map_err(|error| Error::Unavailable {
