@@ -21,6 +21,7 @@ mod resizes;
 mod several;
 mod site;
 mod small;
+mod stuck;
 mod unclaimed;
 mod user_data;
 mod why_not;
