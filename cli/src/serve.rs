@@ -38,11 +38,19 @@ pub(crate) struct Fencing {
     /// compute: after how many seconds without a word a node is silent; after twice as many it is lost
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(2..=3600))]
     silent_after: u64,
+    /// compute: after how many seconds with something that it has begun and not finished a node is stuck, though it reports;
+    /// it gets nothing new then, and is lost when it stays so for as long as nodes may be silent. Image bytes that it waits
+    /// for do not count
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(2..=86_400))]
+    stuck_after: u64,
 }
 
 impl Fencing {
     pub(crate) fn patience(&self) -> Patience {
-        Patience::of(Duration::from_secs(self.silent_after))
+        Patience {
+            stuck: Duration::from_secs(self.stuck_after),
+            ..Patience::of(Duration::from_secs(self.silent_after))
+        }
     }
 }
 

@@ -34,18 +34,25 @@ struct Seen {
     called: bool,
     /// The count when it was last looked at.
     beats: i64,
+    /// Since when it is known to be stuck.
+    stuck: Option<Instant>,
 }
 
 impl Presence {
     /// The node has called.
     pub(crate) fn heard(&self, node: Id<Node>) {
         let (mut seen, now) = (self.0.lock(), Instant::now());
-        let entry = seen.entry(node).or_insert_with(|| Seen { last: now, called: true, beats: 0 });
+        let entry = seen.entry(node).or_insert_with(|| Seen { last: now, called: true, beats: 0, stuck: None });
         (entry.last, entry.called) = (now, true);
     }
     /// The node's time begins, though it has not called.
     pub(crate) fn begin(&self, node: Id<Node>) {
-        self.0.lock().entry(node).or_insert_with(|| Seen { last: Instant::now(), called: false, beats: 0 });
+        self.0.lock().entry(node).or_insert_with(|| Seen {
+            last: Instant::now(),
+            called: false,
+            beats: 0,
+            stuck: None,
+        });
     }
     /// Sets back when the node was last heard of.
     #[cfg(test)]
@@ -58,6 +65,13 @@ impl Presence {
     pub(crate) fn silent_for(&self, node: Id<Node>) -> Option<Duration> {
         self.0.lock().get(&node).map(|seen| seen.last.elapsed())
     }
+    /// For how long this process has known the node to be stuck, if it is.
+    pub(crate) fn stuck_for(&self, node: Id<Node>, is_stuck: bool) -> Duration {
+        let mut seen = self.0.lock();
+        let Some(seen) = seen.get_mut(&node) else { return Duration::ZERO };
+        seen.stuck = is_stuck.then(|| seen.stuck.unwrap_or_else(Instant::now));
+        seen.stuck.map(|since| since.elapsed()).unwrap_or_default()
+    }
     fn take_called(&self) -> Vec<Id<Node>> {
         let mut seen = self.0.lock();
         let called = |(node, seen): (&Id<Node>, &mut Seen)| std::mem::take(&mut seen.called).then_some(*node);
@@ -66,7 +80,7 @@ impl Presence {
     /// Takes over a count: one that has changed means that the node has called somewhere since the last look.
     fn learn(&self, node: Id<Node>, beats: i64) {
         let (mut seen, now) = (self.0.lock(), Instant::now());
-        let entry = seen.entry(node).or_insert_with(|| Seen { last: now, called: false, beats });
+        let entry = seen.entry(node).or_insert_with(|| Seen { last: now, called: false, beats, stuck: None });
         if entry.beats != beats {
             (entry.last, entry.beats) = (now, beats);
         }
@@ -171,6 +185,7 @@ mod tests {
             actions: vec![],
             console_logs: vec![],
             holdings: None,
+            under_way: None,
         }
     }
 

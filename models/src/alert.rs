@@ -36,8 +36,10 @@ pub enum Alert {
     JobDead,
     /// A deferred job waits whose kind this release does not know.
     JobKindUnknown,
-    /// So many nodes are silent at once that none of them is fenced, and nothing moves.
+    /// So many nodes are silent or stuck at once that none of them is fenced, and nothing moves.
     NodesSilentMany,
+    /// Something that a node has begun does not end, though its agent reports: nothing new comes there.
+    NodeStuck,
 }
 
 /// One count for each alert, in the order of [`Alert::ALL`].
@@ -45,7 +47,7 @@ static RAISED: [AtomicU64; Alert::ALL.len()] = [const { AtomicU64::new(0) }; Ale
 
 impl Alert {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::ClientPoolSaturated,
         Self::ClientQueueTimeout,
         Self::ClientPoolLocked,
@@ -59,6 +61,7 @@ impl Alert {
         Self::JobDead,
         Self::JobKindUnknown,
         Self::NodesSilentMany,
+        Self::NodeStuck,
     ];
     /// The name in logs, metrics and rules.
     pub const fn name(self) -> &'static str {
@@ -76,6 +79,7 @@ impl Alert {
             Self::JobDead => "job_dead",
             Self::JobKindUnknown => "job_kind_unknown",
             Self::NodesSilentMany => "nodes_silent_many",
+            Self::NodeStuck => "node_stuck",
         }
     }
     /// How often it was raised since the process started.

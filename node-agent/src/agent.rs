@@ -2,6 +2,7 @@
 
 use crate::{
     act,
+    begun::{self, Begun},
     consoles::Consoles,
     control_plane::ControlPlane,
     desired::{Desired, Instances},
@@ -9,6 +10,7 @@ use crate::{
     hypervisor::{Hypervisor, Observed},
     memory::Memory,
     plan::{self, Action, Subject},
+    pulse::Pulse,
     report::{NodeReporter, StorageReporter},
     seen,
     story::Story,
@@ -77,10 +79,11 @@ impl Agent {
     pub async fn run(self, stop: impl Future<Output = ()> + Send) {
         let (to_instances, instances) = tokio::sync::watch::channel(None);
         let (to_volumes, volumes) = tokio::sync::watch::channel(None);
+        let (pulse, turns) = Pulse::new();
         let mut watches = JoinSet::new();
-        watches.spawn(watch::instances(self.control_plane.clone(), self.settings.wait, to_instances));
-        watches.spawn(watch::volumes(self.control_plane.clone(), self.settings.wait, to_volumes));
-        Wheel::new(self, instances, volumes).turn(stop).await;
+        watches.spawn(watch::instances(self.control_plane.clone(), self.settings.wait, turns.clone(), to_instances));
+        watches.spawn(watch::volumes(self.control_plane.clone(), self.settings.wait, turns, to_volumes));
+        Wheel::new(self, pulse, instances, volumes).turn(stop).await;
     }
 }
 
@@ -92,6 +95,7 @@ enum Sent {
 
 struct Wheel {
     agent: Agent,
+    pulse: Pulse,
     began: Instant,
     instances: Receiver<Option<Arc<Instances>>>,
     volumes: Receiver<Option<Arc<StorageAssignment>>>,
@@ -107,18 +111,10 @@ struct Wheel {
     blind: bool,
 }
 
-/// An action that is under way.
-struct Begun {
-    subject: Subject,
-    /// Storage is told of it, not compute.
-    of_disks: bool,
-    /// Under which request it was asked for.
-    request: Option<String>,
-}
-
 impl Wheel {
     fn new(
         agent: Agent,
+        pulse: Pulse,
         instances: Receiver<Option<Arc<Instances>>>,
         volumes: Receiver<Option<Arc<StorageAssignment>>>,
     ) -> Self {
@@ -126,6 +122,7 @@ impl Wheel {
         let heartbeat = agent.settings.heartbeat;
         Self {
             agent,
+            pulse,
             began: Instant::now(),
             instances,
             volumes,
@@ -148,6 +145,7 @@ impl Wheel {
         loop {
             self.memory.now = self.began.elapsed();
             let wake = self.once().await;
+            self.pulse.beat();
             let pause = wake.saturating_sub(self.began.elapsed());
             tokio::select! {
                 () = &mut stop => break,
@@ -245,12 +243,13 @@ impl Wheel {
         actions.extend(plan::plan(desired, observed, &self.memory));
         for action in actions.into_iter().take(free) {
             let request = desired.and_then(|desired| desired.request_of(&action)).map(str::to_owned);
-            let begun = Begun { subject: action.subject(), of_disks: action.is_of_disks(), request };
+            let begun = Begun::now(&action, request);
             tracing::info!(action = action.verb(), subject = ?begun.subject, request_id = begun.request, "begun");
             self.memory.begin(&action);
             let hypervisor = self.agent.hypervisor.clone();
             let span = tracing::info_span!("act", request_id = begun.request);
             let work = async move { act::perform(&action, hypervisor.as_ref()).await };
+            let work = begun.watch.clone().during(work);
             let task = self.work.spawn(work.instrument(span));
             self.begun.insert(task.id(), begun);
         }
@@ -264,7 +263,7 @@ impl Wheel {
                 (error.id(), Err(("the agent failed at it; see the node's log".to_owned(), error.to_string())))
             }
         };
-        let Some(Begun { subject, of_disks, request }) = self.begun.remove(&task) else { return };
+        let Some(Begun { subject, of_disks, request, .. }) = self.begun.remove(&task) else { return };
         if let Err((_, causes)) = &outcome {
             tracing::warn!(?subject, reason = causes, request_id = request, "an action failed");
         }
@@ -297,6 +296,7 @@ impl Wheel {
             actions: Vec::new(),
             console_logs: self.consoles.waiting(),
             holdings: None,
+            under_way: begun::oldest(self.begun.values()),
         };
         if let Some((orders, observed)) = orders.zip(observed) {
             whole.instances = seen::instances(orders, observed, &self.memory);
@@ -368,9 +368,6 @@ impl Wheel {
 }
 
 impl Action {
-    fn is_of_disks(&self) -> bool {
-        matches!(self, Self::Attach { .. } | Self::Detach { .. } | Self::MakeVolume { .. } | Self::RemoveVolume { .. })
-    }
     fn verb(&self) -> &'static str {
         match self {
             Self::Build { .. } => "build",

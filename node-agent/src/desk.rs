@@ -12,7 +12,7 @@ use cirro_models::{
         },
         instance::Power,
         instance_action::ActionKind,
-        report::{ActionDone, ConsoleRead, Holdings, InstanceSeen, NodeReport, NodeSeen, UnclaimedSeen},
+        report::{ActionDone, ConsoleRead, Holdings, InstanceSeen, NodeReport, NodeSeen, UnclaimedSeen, UnderWay},
     },
     storage::{
         Attachment, Volume,
@@ -55,6 +55,8 @@ pub struct Papers {
     pub seen: BTreeMap<Id<Instance>, InstanceSeen>,
     /// What the node has said last that it holds.
     pub holdings: Option<Holdings>,
+    /// What the node has been at for longest, as it was heard last.
+    pub under_way: Option<UnderWay>,
     /// The last list of unclaimed guests.
     pub unclaimed: Vec<UnclaimedSeen>,
     /// Actions that have ended.
@@ -209,7 +211,10 @@ impl ControlPlane for Desk {
         papers.last = Some((report.boot_id, report.sequence));
         papers.node = Some(report.node.clone());
         papers.unclaimed.clone_from(&report.unclaimed);
-        let mut news = papers.hear(report) || report.holdings.is_some();
+        let mut news = papers.hear(report)
+            || report.holdings.is_some()
+            || papers.under_way.is_some() != report.under_way.is_some();
+        papers.under_way.clone_from(&report.under_way);
         if report.holdings.is_some() {
             papers.holdings.clone_from(&report.holdings);
         }

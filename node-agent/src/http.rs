@@ -1,6 +1,6 @@
 //! The control plane over HTTP.
 
-use crate::control_plane::ControlPlane;
+use crate::{control_plane::ControlPlane, stopwatch};
 use async_trait::async_trait;
 use cirro_client::{Credential, Http, Login, Place, Reach, Renewal, Session};
 use cirro_models::{
@@ -25,6 +25,9 @@ use tokio::io::AsyncWriteExt;
 
 /// How long an answer may take beyond what the control plane may hold it.
 const ANSWER: Duration = Duration::from_secs(10);
+
+/// How long an image's bytes may stop arriving: then it is fetched anew, so that no wait for them is for ever.
+const STALL: Duration = Duration::from_mins(1);
 
 /// A node's way to its control plane.
 pub struct HttpControlPlane {
@@ -153,9 +156,11 @@ impl ControlPlane for HttpControlPlane {
     async fn fetch_image(&self, image: &ImageSpec, into: &mut tokio::fs::File) -> Result<()> {
         let ctx = self.context(ANSWER).await?;
         let path = format!("/images/v1/machineimage/{}/bytes", image.id);
-        let streamed = self.http().download(&ctx, &path).await;
+        let stalled = |_| Error::unavailable(format!("no byte of the image came for {} s", STALL.as_secs()));
+        let streamed = stopwatch::stopped(tokio::time::timeout(STALL, self.http().download(&ctx, &path)));
+        let streamed = streamed.await.map_err(stalled)?;
         let mut bytes = self.checked(streamed).await?.bytes;
-        while let Some(chunk) = bytes.next().await {
+        while let Some(chunk) = stopwatch::stopped(tokio::time::timeout(STALL, bytes.next())).await.map_err(stalled)? {
             let chunk = chunk.map_err(|error| Error::unavailable(format!("the image's bytes broke off: {error}")))?;
             into.write_all(&chunk).await.map_err(Error::internal)?;
         }

@@ -5,6 +5,7 @@ use crate::{
     control_plane::ControlPlane,
     failure::{Failure, OrSay, Result, off_thread},
     room::Room,
+    stopwatch,
 };
 use cirro_models::compute::assignment::ImageSpec;
 use openssl::sha::Sha256;
@@ -49,7 +50,8 @@ impl ImageCache {
             return Ok(path);
         }
         let flight = self.flight(&image.sha256);
-        let _alone = flight.lock().await;
+        // whoever fetches it is watched; those who only want the same are not
+        let _alone = stopwatch::stopped(flight.lock()).await;
         if !tokio::fs::try_exists(&path).await.unwrap_or(false) {
             self.fetch(image, &path).await?;
         }

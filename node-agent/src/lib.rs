@@ -10,6 +10,7 @@
 
 pub mod act;
 pub mod agent;
+pub mod begun;
 pub mod config_disk;
 pub mod console;
 pub mod consoles;
@@ -28,9 +29,11 @@ pub mod machine;
 pub mod memory;
 pub mod plan;
 pub mod power;
+pub mod pulse;
 pub mod report;
 pub mod room;
 pub mod seen;
 pub mod simulated;
+pub mod stopwatch;
 pub mod story;
 pub mod watch;

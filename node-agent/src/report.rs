@@ -104,7 +104,8 @@ impl NodeReporter {
             self.said_all = now;
         }
         let mut report = whole;
-        let holdings = report.holdings.take();
+        // how long something takes changes all the time, and is told with whatever else there is, or a heartbeat
+        let (holdings, under_way) = (report.holdings.take(), report.under_way.take());
         self.acknowledged.retain(|id, _| report.instances.iter().any(|seen| seen.id == *id));
         report.instances.retain(|seen| self.acknowledged.get(&seen.id) != Some(seen));
         report.instances.truncate(MAX_INSTANCES);
@@ -123,6 +124,7 @@ impl NodeReporter {
             // only with a heartbeat, when nothing else is going on: it is long, and nobody waits for it
             report.holdings = holdings;
         }
+        report.under_way = under_way;
         report.boot_id = self.channel.boot_id;
         report.sequence = self.channel.send();
         Some(report)
@@ -142,6 +144,7 @@ impl NodeReporter {
                 instances: Vec::new(),
                 console_logs: Vec::new(),
                 holdings: None,
+                under_way: None,
                 ..report
             });
         }

@@ -1,7 +1,7 @@
 //! Asks both services for their orders, again and again, and keeps the latest. A service that can't be reached changes
 //! nothing: what was ordered last stays ordered.
 
-use crate::{control_plane::ControlPlane, desired::Instances};
+use crate::{control_plane::ControlPlane, desired::Instances, pulse::Listener};
 use cirro_models::{Result, storage::assignment::StorageAssignment};
 use std::{
     sync::Arc,
@@ -18,9 +18,15 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const SAME_ANSWER_PAUSE: Duration = Duration::from_millis(200);
 
 /// Follows compute's orders until nobody listens any more.
-pub async fn instances(from: Arc<dyn ControlPlane>, wait: Duration, into: Sender<Option<Arc<Instances>>>) {
+pub async fn instances(
+    from: Arc<dyn ControlPlane>,
+    wait: Duration,
+    mut wheel: Listener,
+    into: Sender<Option<Arc<Instances>>>,
+) {
     let mut pace = Pace::new("compute");
     while !into.is_closed() {
+        wheel.alive().await;
         let before = into.borrow().clone();
         let whole = before.as_ref().is_none_or(|known| known.lacks_a_body());
         let since = before.as_ref().filter(|_| !whole).map(|known| known.revision.as_str());
@@ -37,9 +43,15 @@ pub async fn instances(from: Arc<dyn ControlPlane>, wait: Duration, into: Sender
 }
 
 /// Follows storage's orders until nobody listens any more.
-pub async fn volumes(from: Arc<dyn ControlPlane>, wait: Duration, into: Sender<Option<Arc<StorageAssignment>>>) {
+pub async fn volumes(
+    from: Arc<dyn ControlPlane>,
+    wait: Duration,
+    mut wheel: Listener,
+    into: Sender<Option<Arc<StorageAssignment>>>,
+) {
     let mut pace = Pace::new("storage");
     while !into.is_closed() {
+        wheel.alive().await;
         let before = into.borrow().clone();
         let since = before.as_ref().map(|known| known.revision.as_str());
         let answer = from.storage_assignment(since, wait).await;

@@ -23,7 +23,7 @@ use cirro_node_agent_core::{
     desk::{Desk, Papers},
     guest::GuestState,
     hypervisor::Hypervisor,
-    simulated::{Counts, Knobs, Simulated},
+    simulated::{Counts, Due, Fault, Knobs, Simulated},
 };
 use fused::Fused;
 use kit::{id, spec};
@@ -102,6 +102,21 @@ async fn a_guest_lives_and_goes() {
     desk.bury(web);
     desk.wait("it is gone", SOON, |papers| papers.tombstones.is_empty().then_some(())).await.unwrap();
     assert_eq!(machine.look().guests, []);
+    agent.abort();
+}
+
+#[tokio::test]
+async fn what_does_not_end_is_told_with_every_heartbeat() {
+    let machine = Simulated::new(Knobs::default());
+    let hangs = Due { fault: Fault::Hang, from: Duration::ZERO };
+    let machine = Arc::new(machine.failing(tokio::time::Instant::now(), vec![hangs]));
+    let desk = Arc::new(Desk::new(None));
+    let agent = start(&desk, machine);
+    desk.order(spec(id(7), 1, Power::Running));
+    let told = desk.wait("what it is at", SOON, |papers| papers.under_way.clone()).await.unwrap();
+    assert_eq!(told.what, format!("building instance {}", id::<Instance>(7)));
+    let later = |papers: &Papers| papers.under_way.as_ref().filter(|now| now.for_s > told.for_s).map(|_| ());
+    until("it is told again", || desk.with(|papers| later(papers).is_some())).await;
     agent.abort();
 }
 

@@ -105,8 +105,9 @@ impl Follow<'_> {
         )))
     }
     fn late(&self, plan: &LaunchPlan, tally: &Tally) -> Failure {
+        let wait = tally.wait().map(|wait| format!("; {wait}")).unwrap_or_default();
         Failure::Late(format!(
-            "plan {0} is still {1} after {2} s ({3}); it goes on: ask with `cirro plan show {0}`",
+            "plan {0} is still {1} after {2} s ({3}{wait}); it goes on: ask with `cirro plan show {0}`",
             plan.label(),
             plan.status,
             self.longest.as_secs(),

@@ -39,6 +39,9 @@ pub(super) struct Tally {
     /// Why they failed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) failures: Vec<FailureGroup>,
+    /// What others wait for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) waits: Vec<FailureGroup>,
 }
 
 /// How a plan ended, or has not ended yet.
@@ -75,6 +78,7 @@ impl Tally {
             per_second: progress.per_second,
             eta_s: progress.eta_s,
             failures: progress.failures,
+            waits: progress.waits,
         }
     }
     /// Whether there is anything to wait for.
@@ -93,6 +97,10 @@ impl Tally {
             "{} queued  {} placed{waiting}  {} starting  {} running  {} failed  {:.1}/s{eta}",
             self.queued, self.placed, self.starting, self.running, self.failed, self.per_second
         )
+    }
+    /// What the first of those that wait are waiting for, in a few words.
+    pub(super) fn wait(&self) -> Option<String> {
+        self.waits.first().map(|group| format!("{} of them: {}", group.count, group.reason))
     }
     /// What there is to say at the end: how long, how many, and what went wrong.
     pub(super) fn summary(&self, took: Duration) -> String {
@@ -157,6 +165,11 @@ mod tests {
         for status in ["launched", "halted", "undoing", "undone", "expired"] {
             assert_eq!(rest(status, 10), Rest::Some, "{status}");
         }
-        assert_eq!(Tally::of(&plan("launching", &serde_json::Value::Null)).placed, 10);
+        let fresh = Tally::of(&plan("launching", &serde_json::Value::Null));
+        assert_eq!((fresh.placed, fresh.wait()), (10, None));
+        let waits = json!([{"reason": "it waits for node one, which does not report", "count": 3, "names": ["a"]}]);
+        let waits = plan("launching", &json!({"counts": {"placed": 3}, "per_second": 0.0, "waits": waits}));
+        let told = Tally::of(&waits).wait();
+        assert_eq!(told.as_deref(), Some("3 of them: it waits for node one, which does not report"));
     }
 }

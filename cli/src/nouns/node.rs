@@ -36,6 +36,9 @@ impl Noun for Node {
         Column("UNCLAIMED", |node, _| node.unclaimed.to_string()),
         Column("ID", |node, _| node.id.to_string()),
         Column("FAILING", |node, _| failing(node)),
+        Column("STUCK", |node, _| {
+            node.stuck.as_ref().map(|stuck| format!("not finished: {stuck}")).unwrap_or_default()
+        }),
         Column("MESSAGE", |node, _| node.message.clone().unwrap_or_default()),
     ];
     fn named(name: Name) -> Option<NodeFilter> {
@@ -86,7 +89,7 @@ pub(crate) struct Narrow {
     #[arg(long)]
     name: Option<Name>,
     /// Only those with this status
-    #[arg(long, value_name = "joining|ready|silent|fencing|fenced")]
+    #[arg(long, value_name = "joining|ready|stuck|silent|fencing|fenced")]
     status: Option<NodeStatus>,
     /// Only those in this mode
     #[arg(long, value_name = "active|drain|maintenance")]

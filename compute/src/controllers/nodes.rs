@@ -77,7 +77,7 @@ impl Controller<Node> for Nodes {
 fn require_gone(node: &Node, destroyed: bool) -> Result<()> {
     match node.status {
         NodeStatus::Fenced => Ok(()),
-        NodeStatus::Ready => Err(Error::conflict(format!(
+        NodeStatus::Ready | NodeStatus::Stuck => Err(Error::conflict(format!(
             "node {} reports, so it is not gone: drain it, delete what is on it, and delete it",
             node.name
         ))),

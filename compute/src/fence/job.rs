@@ -34,7 +34,7 @@ pub(crate) struct FenceNode {
 }
 
 impl FenceNode {
-    /// Has a silent node fenced, once for each time that it falls silent, whichever processes notice it.
+    /// Has a silent or stuck node fenced, once for each time that it becomes that, whichever processes notice it.
     pub(crate) fn enqueue(tx: &mut Tx<'_>, node: &Node) -> Result<()> {
         let since = node.status_since.map_or(0, Timestamp::micros);
         let id = Uuid::new_v5(&node.id.uuid(), &since.to_be_bytes());
@@ -56,13 +56,15 @@ impl Job for FenceNode {
         let id = self.node_id;
         // a process that has just begun can't tell: for it the silence begins now
         let silent_for = ctx.stores().part::<Presence>()?.silent_for(id);
-        if silent_for.is_none_or(|silent| silent <= takeover.patience.silent) {
-            // whoever marked it may have died since, and it must not stay without orders
-            ctx.write(move |tx| give_up(tx, id)).await?;
-            let what = "the node has called not long ago: it is fenced if it stays silent for longer";
-            return Err(Error::unavailable(what));
-        }
-        let Some(node) = ctx.write(move |tx| begin(tx, id)).await? else { return Ok(()) };
+        let silent = silent_for.is_some_and(|silent| silent > takeover.patience.silent);
+        let node = match ctx.write(move |tx| begin(tx, id, silent)).await? {
+            Begun::Fencing(node) => node,
+            Begun::Well => return Ok(()),
+            Begun::TooEarly => {
+                let what = "the node has called not long ago: it is fenced if it stays silent for longer";
+                return Err(Error::unavailable(what));
+            }
+        };
         tracing::warn!(node = %node.name, "node.fencing: the node is lost; its machine is switched off");
         if let Err(error) = confirm(ctx, fence.as_ref(), &node, taken).await {
             ctx.write(move |tx| give_up(tx, id)).await?;
@@ -72,39 +74,57 @@ impl Job for FenceNode {
     }
 }
 
-/// From here on the node gets no orders. Nothing if there is nothing to be fenced any more.
-fn begin(tx: &mut Tx<'_>, id: Id<Node>) -> Result<Option<Node>> {
-    let Some(node) = tx.find::<Node>(id)?.filter(is_lost) else { return Ok(None) };
+/// Whether a fence has begun.
+enum Begun {
+    /// From here on the node gets no orders.
+    Fencing(Box<Node>),
+    /// There is nothing to be fenced any more.
+    Well,
+    /// It is not known to be lost yet.
+    TooEarly,
+}
+
+fn begin(tx: &mut Tx<'_>, id: Id<Node>, silent: bool) -> Result<Begun> {
+    let Some(node) = tx.find::<Node>(id)?.filter(may_be_lost) else { return Ok(Begun::Well) };
+    // a stuck node calls all the time
+    if !silent && node.stuck.is_none() {
+        // whoever marked it may have died since, and it must not stay without orders
+        give_up(tx, id)?;
+        return Ok(Begun::TooEarly);
+    }
     refuse_many(tx)?;
-    tx.change_from(&node, |node| node.status = NodeStatus::Fencing).map(Some)
+    tx.change_from(&node, |node| node.status = NodeStatus::Fencing).map(Box::new).map(Begun::Fencing)
 }
 
-fn is_lost(node: &Node) -> bool {
+fn may_be_lost(node: &Node) -> bool {
     // fencing: whoever began it has died
-    matches!(node.status, NodeStatus::Silent | NodeStatus::Fencing) && node.mode != NodeMode::Maintenance
+    let lost = matches!(node.status, NodeStatus::Silent | NodeStatus::Stuck | NodeStatus::Fencing);
+    lost && node.mode != NodeMode::Maintenance
 }
 
-/// Nothing is fenced or moved while so many are silent.
+/// Nothing is fenced or moved while so many are silent or stuck.
 fn refuse_many(tx: &mut Tx<'_>) -> Result<()> {
     let nodes: Vec<Node> = tx.list(&NodeFilter::default(), MANY)?;
-    let (silent, all) = count(&nodes);
-    if are_many(silent, all) {
-        let what = format!("{silent} of {all} nodes are silent: nothing is fenced until it is clear why");
+    let (ill, all) = count(&nodes);
+    if are_many(ill, all) {
+        let what = format!("{ill} of {all} nodes are silent or stuck: nothing is fenced until it is clear why");
         return Err(Error::unavailable(what));
     }
     Ok(())
 }
 
-/// How many nodes are silent, of how many that should be heard of.
+/// How many nodes are silent or stuck, of how many that should be well.
 pub(crate) fn count(nodes: &[Node]) -> (usize, usize) {
+    use NodeStatus::{Fencing, Ready, Silent, Stuck};
     let minded = || nodes.iter().filter(|node| node.mode != NodeMode::Maintenance);
-    let silent = minded().filter(|node| matches!(node.status, NodeStatus::Silent | NodeStatus::Fencing)).count();
-    (silent, silent + minded().filter(|node| node.status == NodeStatus::Ready).count())
+    let ill = minded().filter(|node| matches!(node.status, Silent | Stuck | Fencing)).count();
+    (ill, ill + minded().filter(|node| node.status == Ready).count())
 }
 
 fn give_up(tx: &mut Tx<'_>, id: Id<Node>) -> Result<()> {
     let Some(node) = tx.find::<Node>(id)?.filter(|node| node.status == NodeStatus::Fencing) else { return Ok(()) };
-    tx.change_from(&node, |node| node.status = NodeStatus::Silent).map(drop)
+    let before = if node.stuck.is_some() { NodeStatus::Stuck } else { NodeStatus::Silent };
+    tx.change_from(&node, |node| node.status = before).map(drop)
 }
 
 /// Switches the machine off, and takes over what ran there when it is seen to be off.
@@ -121,6 +141,7 @@ async fn confirm(ctx: &Context, fence: &dyn Fence, node: &Node, taken: &Taken) -
         };
         let fenced = |node: &mut Node| {
             (node.status, node.status_since) = (NodeStatus::Fenced, Some(Timestamp::now()));
+            node.stuck = None;
         };
         tx.change_from(&node, fenced)?;
         take_over(tx, &node, epoch, &used)

@@ -1,9 +1,10 @@
-//! When a node counts as lost: pure decisions, from how long it was not heard of by this process's monotonic clock.
+//! When a node counts as lost: pure decisions, from how long it was not heard of, or was known to be
+//! stuck, by this process's monotonic clock.
 
 use cirro_models::compute::node::NodeStatus;
 use std::time::Duration;
 
-/// How long nodes may be silent.
+/// How long nodes may be silent, and how long what they do may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
     /// A node that has not called for this long is silent; its poll waits at most half of it.
@@ -11,12 +12,15 @@ pub struct Patience {
     /// After this long it is fenced. Twice as long by default: when many fall silent together, because a switch is broken, all
     /// of them are known to be silent before the first is fenced.
     pub lost: Duration,
+    /// A node is stuck when something that it has begun takes longer. Once that is known for as long as nodes may be silent, it
+    /// is fenced: by then others that hang for the same cause are known, too.
+    pub stuck: Duration,
 }
 
 impl Patience {
     /// With nodes silent after this long.
     pub const fn of(silent: Duration) -> Self {
-        Self { silent, lost: silent.saturating_mul(2) }
+        Self { silent, lost: silent.saturating_mul(2), stuck: Duration::from_mins(5) }
     }
 }
 impl Default for Patience {
@@ -34,6 +38,8 @@ pub struct Sight<'a> {
     pub in_maintenance: bool,
     /// For how long it has not called any process.
     pub silent_for: Duration,
+    /// For how long this process has known it to be stuck.
+    pub stuck_for: Duration,
 }
 
 /// What to do about a node.
@@ -50,16 +56,21 @@ pub enum Verdict {
 /// What to do about one node.
 pub fn judge(sight: Sight<'_>, patience: Patience, many: bool) -> Verdict {
     match sight.status {
-        NodeStatus::Ready if sight.silent_for > patience.silent => Verdict::Silent,
-        NodeStatus::Silent if sight.silent_for > patience.lost && !sight.in_maintenance && !many => Verdict::Lost,
+        NodeStatus::Ready | NodeStatus::Stuck if sight.silent_for > patience.silent => Verdict::Silent,
+        NodeStatus::Silent if sight.silent_for > patience.lost => lost(sight, many),
+        NodeStatus::Stuck if sight.stuck_for > patience.silent => lost(sight, many),
         _ => Verdict::Leave,
     }
 }
 
-/// Whether so many nodes are silent at once that the control plane, or what lies between, is more likely to be at fault: two at
+fn lost(sight: Sight<'_>, many: bool) -> Verdict {
+    if sight.in_maintenance || many { Verdict::Leave } else { Verdict::Lost }
+}
+
+/// Whether so many nodes are silent or stuck at once that the control plane, or what lies between or what they share, is more likely to be at fault: two at
 /// least, and more than 20 % of those that should be heard of.
-pub fn are_many(silent: usize, all: usize) -> bool {
-    silent >= 2 && silent * 5 > all
+pub fn are_many(ill: usize, all: usize) -> bool {
+    ill >= 2 && ill * 5 > all
 }
 
 #[cfg(test)]
@@ -70,7 +81,8 @@ mod tests {
     fn silence_becomes_loss_only_with_time_and_alone() {
         let patience = Patience::of(Duration::from_secs(60));
         let judged = |status: &NodeStatus, seconds, in_maintenance, many| {
-            judge(Sight { status, in_maintenance, silent_for: Duration::from_secs(seconds) }, patience, many)
+            let (silent_for, stuck_for) = (Duration::from_secs(seconds), Duration::ZERO);
+            judge(Sight { status, in_maintenance, silent_for, stuck_for }, patience, many)
         };
         let (ready, silent) = (NodeStatus::Ready, NodeStatus::Silent);
         assert_eq!(judged(&ready, 60, false, false), Verdict::Leave);
@@ -82,6 +94,20 @@ mod tests {
         for status in [NodeStatus::Joining, NodeStatus::Fencing, NodeStatus::Fenced] {
             assert_eq!(judged(&status, 500, false, false), Verdict::Leave, "{status}");
         }
+    }
+
+    #[test]
+    fn a_stuck_node_is_lost_once_others_would_be_known_too_and_may_still_fall_silent() {
+        let patience = Patience::of(Duration::from_secs(60));
+        let judged = |silent, stuck, in_maintenance, many| {
+            let (silent_for, stuck_for) = (Duration::from_secs(silent), Duration::from_secs(stuck));
+            judge(Sight { status: &NodeStatus::Stuck, in_maintenance, silent_for, stuck_for }, patience, many)
+        };
+        assert_eq!(judged(5, 60, false, false), Verdict::Leave);
+        assert_eq!(judged(5, 61, false, false), Verdict::Lost);
+        assert_eq!(judged(5, 61, true, false), Verdict::Leave, "somebody works on it");
+        assert_eq!(judged(5, 61, false, true), Verdict::Leave, "many hang");
+        assert_eq!(judged(61, 61, false, true), Verdict::Silent);
     }
 
     #[test]

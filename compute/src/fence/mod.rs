@@ -1,9 +1,9 @@
 //! Taking over from nodes that are lost: only what is confirmed to be off is taken over from.
 //!
-//! A node that is not heard of is *silent*; nothing is done to it. When it stays silent, it has instances to be recreated, and
-//! the site has a fence, it is *fencing*: from that moment on it gets no orders and its reports are refused, so that nothing that comes
+//! A node that is not heard of is *silent*, and one that reports but does not finish what it has begun is *stuck*; nothing is done
+//! to either. When it stays that, it has instances to be recreated, and the site has a fence, it is *fencing*: from that moment on it gets no orders and its reports are refused, so that nothing that comes
 //! back can start what is about to be moved. It is ordered off, and its power is looked at. Seen to be off, it is *fenced*, in one transaction with
-//! what is moved; if not, it is silent again, and the fence is tried again later. It is ready again when it reports: it is told
+//! what is moved; if not, it is again what it was, and the fence is tried again later. It is ready again when it reports: it is told
 //! what it must remove like any node.
 
 mod command;
@@ -12,6 +12,8 @@ mod job;
 mod loss;
 #[cfg(test)]
 mod simulation;
+pub(crate) mod stuck;
+pub(crate) mod waiting;
 
 pub use command::FenceCommand;
 pub(crate) use forget::forget;
@@ -48,7 +50,7 @@ pub trait Fence: Send + Sync + 'static {
 pub struct Takeover {
     /// What cuts machines' power; without it nothing is ever taken over.
     pub fence: Option<Arc<dyn Fence>>,
-    /// How long nodes may be silent.
+    /// How long nodes may be silent, and what they do may take.
     pub patience: Patience,
 }
 

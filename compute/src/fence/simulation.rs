@@ -1,5 +1,5 @@
 //! The takeover as a whole, played through: many interleavings of compute, whose clock runs at any pace, of workers that stall
-//! and go on, and of machines that are cut off one way or both, stall, die and are switched on again. Decisions are made by the
+//! and go on, and of machines that are cut off one way or both, stall, hang, die and are switched on again. Decisions are made by the
 //! real code ([`judge`]); the job's steps are those of [`super::job`], in their order; machines and network are played.
 //!
 //! What must hold after every event: the instance runs on one machine at most.
@@ -23,6 +23,10 @@ struct Machine {
     up: bool,
     down: bool,
     stalled: bool,
+    /// What is done there does not end, though the agent goes on.
+    hung: bool,
+    /// What such an action comes to when it ends after all.
+    under_way: Option<bool>,
 }
 
 impl Machine {
@@ -31,6 +35,7 @@ impl Machine {
     }
     fn switch_off(&mut self) {
         (self.on, self.running, self.orders) = (false, false, None);
+        (self.hung, self.under_way) = (false, None);
     }
     fn switch_on(&mut self) {
         if !self.on {
@@ -40,11 +45,21 @@ impl Machine {
     /// The agent does what it was told, and nothing that it was not told in this boot.
     fn act(&mut self) {
         if self.on && !self.stalled {
-            match self.orders {
-                Some(true) => self.running = true,
-                Some(false) => self.running = false,
-                None => {}
+            // one action at a time: what it was told since does not change it
+            self.under_way = self.under_way.or(self.orders);
+            if !self.hung {
+                self.end();
             }
+        }
+    }
+    /// What is under way ends.
+    fn end(&mut self) {
+        self.running = self.under_way.take().unwrap_or(self.running);
+    }
+    fn hang(&mut self, hung: bool) {
+        self.hung = self.on && hung;
+        if !self.hung {
+            self.end();
         }
     }
 }
@@ -80,6 +95,10 @@ struct World {
     /// Compute's monotonic clock, in ticks of its own.
     now: u64,
     heard: u64,
+    /// What it said before it was fencing.
+    before: NodeStatus,
+    /// Since when compute knows the node to be stuck.
+    stuck_since: Option<u64>,
     stage: Stage,
     /// A worker has seen the machine off, and stands still since.
     late: bool,
@@ -109,6 +128,7 @@ enum Event {
     Report(usize),
     Cut(usize, bool, bool),
     Stall(usize, bool),
+    Hang(usize, bool),
     Die(usize),
     Boot(usize),
     Judge,
@@ -132,6 +152,8 @@ impl World {
             tombstone: false,
             now: 0,
             heard: 0,
+            before: NodeStatus::Ready,
+            stuck_since: None,
             stage: Stage::Idle,
             late: false,
             fence_works: true,
@@ -152,6 +174,7 @@ impl World {
             Event::Report(n) => self.report(n),
             Event::Cut(n, up, down) => (self.machines[n].up, self.machines[n].down) = (up, down),
             Event::Stall(n, stalled) => self.machines[n].stalled = stalled,
+            Event::Hang(n, hung) => self.machines[n].hang(hung),
             Event::Die(n) => self.machines[n].switch_off(),
             Event::Boot(n) => self.machines[n].switch_on(),
             Event::Judge => self.judge(),
@@ -205,7 +228,8 @@ impl World {
         if self.status == NodeStatus::Fencing && self.without != Some(Part::Silence) {
             return;
         }
-        self.status = NodeStatus::Ready;
+        // by the agent's clock, which may run at any pace: whatever hangs may have hung for too long
+        self.status = if self.machines[0].hung { NodeStatus::Stuck } else { NodeStatus::Ready };
         if self.tombstone && self.machines[0].orders == Some(false) && !self.machines[0].running {
             self.tombstone = false;
         }
@@ -213,11 +237,14 @@ impl World {
     fn judge(&mut self) {
         let patience = Patience::of(Duration::from_secs(10));
         let silent_for = Duration::from_secs(self.now - self.heard);
-        let sight = Sight { status: &self.status, in_maintenance: false, silent_for };
+        self.stuck_since = (self.status == NodeStatus::Stuck).then(|| self.stuck_since.unwrap_or(self.now));
+        let stuck_for = Duration::from_secs(self.stuck_since.map_or(0, |since| self.now - since));
+        let sight = Sight { status: &self.status, in_maintenance: false, silent_for, stuck_for };
         match judge(sight, patience, false) {
             Verdict::Silent => self.status = NodeStatus::Silent,
             Verdict::Lost if self.stage == Stage::Idle && self.owner == 0 => {
-                (self.status, self.stage) = (NodeStatus::Fencing, Stage::Marked);
+                self.before = std::mem::replace(&mut self.status, NodeStatus::Fencing);
+                self.stage = Stage::Marked;
             }
             Verdict::Lost | Verdict::Leave => {}
         }
@@ -235,7 +262,7 @@ impl World {
             Stage::Ordered if !self.machines[0].on || self.without == Some(Part::Look) => Stage::Seen,
             Stage::Ordered => {
                 if self.status == NodeStatus::Fencing {
-                    self.status = NodeStatus::Silent;
+                    self.status = self.before.clone();
                 }
                 Stage::Idle
             }
@@ -265,6 +292,7 @@ fn event() -> impl Strategy<Value = Event> {
         3 => machine().prop_map(Event::Report),
         2 => (machine(), any::<bool>(), any::<bool>()).prop_map(|(n, up, down)| Event::Cut(n, up, down)),
         1 => (machine(), any::<bool>()).prop_map(|(n, stalled)| Event::Stall(n, stalled)),
+        2 => (machine(), any::<bool>()).prop_map(|(n, hung)| Event::Hang(n, hung)),
         1 => machine().prop_map(Event::Die),
         2 => machine().prop_map(Event::Boot),
         4 => Just(Event::Judge),
@@ -301,8 +329,21 @@ proptest! {
 /// The run that each part is there for: without it, it ends with two copies.
 #[test]
 fn each_part_of_the_protocol_is_needed() {
-    use Event::{Act, Boot, Cut, Deliver, Fence, FenceBreaks, Judge, Poll, Report, Tick, WorkerStalls, WorkerWakes};
-    let lost = [Cut(0, false, false), Tick(11), Judge, Tick(10), Judge];
+    use Event::{Cut, Hang, Judge, Report, Tick};
+    let silent = vec![Cut(0, false, false), Tick(11), Judge, Tick(10), Judge];
+    let stuck = vec![Hang(0, true), Report(0), Judge, Tick(11), Report(0), Judge];
+    for lost in [silent, stuck] {
+        parts_are_needed(&lost);
+    }
+    let mut world = World::new(None);
+    for event in [Hang(0, true), Report(0), Judge, Tick(11), Hang(0, false), Report(0), Judge] {
+        world.play(event);
+    }
+    assert_eq!((world.status, world.stage), (NodeStatus::Ready, Stage::Idle), "what ends in time is no loss");
+}
+
+fn parts_are_needed(lost: &[Event]) {
+    use Event::{Act, Boot, Cut, Deliver, Fence, FenceBreaks, Poll, Report, WorkerStalls, WorkerWakes};
     let taken = [Poll(1), Deliver(0), Act(1)];
     // a person switches it on while it is being taken over from, and it asks what to do before that is committed
     let back = vec![Fence, Fence, Boot(0), Cut(0, true, true), Poll(0), Deliver(0), Act(0), Fence];
@@ -310,7 +351,7 @@ fn each_part_of_the_protocol_is_needed() {
     // the worker stalls after it has seen the machine off; another one can't switch it off again, gives up, and the node
     // is back, and lost once more
     let mut late = vec![Fence, Fence, WorkerStalls, Boot(0), Cut(0, true, true), FenceBreaks(true), Fence, Fence];
-    late.extend([Report(0), Poll(0), Deliver(0), Act(0)].iter().chain(&lost));
+    late.extend([Report(0), Poll(0), Deliver(0), Act(0)].iter().chain(lost));
     late.push(WorkerWakes);
     for (part, then) in [(Part::Silence, back), (Part::Look, unseen), (Part::Lease, late)] {
         let run: Vec<Event> = lost.iter().chain(&then).chain(&taken).copied().collect();

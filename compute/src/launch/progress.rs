@@ -13,6 +13,8 @@ use std::collections::BTreeMap;
 
 /// The most nodes and reasons that are named.
 const NAMED: i64 = 5;
+/// The most instances that are named for a reason.
+const NAMES: i64 = 10;
 
 #[derive(QueryableByName)]
 struct Row {
@@ -20,6 +22,12 @@ struct Row {
     state: String,
     #[diesel(sql_type = st::BigInt)]
     count: i64,
+}
+
+#[derive(QueryableByName)]
+struct Named {
+    #[diesel(sql_type = st::Text)]
+    name: String,
 }
 
 #[derive(QueryableByName)]
@@ -41,9 +49,14 @@ const LAGS: &str = "SELECT coalesce(node_id, leaving_node_id) AS node_id, count(
 const FAILURES: &str = "SELECT coalesce(status_reason, 'no reason was told') AS state, count(*) AS count FROM instance \
     WHERE plan_id = $1 AND deleted_at IS NULL AND status = 'failed' GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT $2";
 
+const FAILED: &str = "SELECT name FROM instance WHERE plan_id = $1 AND deleted_at IS NULL AND status = 'failed' \
+    AND coalesce(status_reason, 'no reason was told') = $2 ORDER BY name LIMIT $3";
+
 const WAITS: &str = "SELECT status_reason AS state, count(*) AS count FROM instance WHERE plan_id = $1 \
     AND deleted_at IS NULL AND status IN ('pending', 'building', 'starting') AND status_reason IS NOT NULL \
     GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT $2";
+const WAITING: &str = "SELECT name FROM instance WHERE plan_id = $1 AND deleted_at IS NULL \
+    AND status IN ('pending', 'building', 'starting') AND status_reason = $2 ORDER BY name LIMIT $3";
 
 /// Counts a plan's instances. The rate is not known here.
 pub(super) fn count(c: &mut AnyConnection, plan: Id<LaunchPlan>, launched: i64) -> Result<Progress> {
@@ -56,12 +69,7 @@ pub(super) fn count(c: &mut AnyConnection, plan: Id<LaunchPlan>, launched: i64) 
     }
     let lags: Vec<Lag> =
         sql_query(LAGS).bind::<Guid, _>(plan).bind::<st::BigInt, _>(NAMED).load(c).map_err(Error::internal)?;
-    let mut reasons = |query: &'static str| -> Result<Vec<FailureGroup>> {
-        let rows: Vec<Row> =
-            sql_query(query).bind::<Guid, _>(plan).bind::<st::BigInt, _>(NAMED).load(c).map_err(Error::internal)?;
-        Ok(rows.into_iter().map(|row| FailureGroup { reason: row.state, count: row.count }).collect())
-    };
-    let (failures, waits) = (reasons(FAILURES)?, reasons(WAITS)?);
+    let (failures, waits) = (groups(c, plan, FAILURES, FAILED)?, groups(c, plan, WAITS, WAITING)?);
     Ok(Progress {
         counts,
         slowest: lags
@@ -72,6 +80,23 @@ pub(super) fn count(c: &mut AnyConnection, plan: Id<LaunchPlan>, launched: i64) 
         waits,
         ..Progress::default()
     })
+}
+
+/// Instances by reason, and the names of the first of each.
+fn groups(
+    c: &mut AnyConnection,
+    plan: GuidValue,
+    reasons: &'static str,
+    names: &'static str,
+) -> Result<Vec<FailureGroup>> {
+    let rows: Vec<Row> =
+        sql_query(reasons).bind::<Guid, _>(plan).bind::<st::BigInt, _>(NAMED).load(c).map_err(Error::internal)?;
+    let group = |Row { state: reason, count }: Row| {
+        let named = sql_query(names).bind::<Guid, _>(plan).bind::<st::Text, _>(&reason).bind::<st::BigInt, _>(NAMES);
+        let named: Vec<Named> = named.load(c).map_err(Error::internal)?;
+        Ok(FailureGroup { reason, count, names: named.into_iter().map(|row| row.name).collect() })
+    };
+    rows.into_iter().map(group).collect()
 }
 
 /// How many instances still have a way to go.

@@ -175,6 +175,10 @@ fn undoing(tx: &mut Tx<'_>, plan: &LaunchPlan, mut progress: Progress, rates: &R
         .count()
         .get_result(tx.connection())
         .map_err(Error::internal)?;
+    if left == 0 {
+        // on PostgreSQL the last may have gone after they were counted
+        progress = progress::count(tx.connection(), plan.id, launched(plan))?;
+    }
     measure(&mut progress, plan, rates);
     let same = plan.progress.as_ref().is_some_and(|before| before.counts == progress.counts);
     if same && left > 0 {

@@ -4,6 +4,7 @@ use crate::{
     backoff::{self, Launches},
     claims,
     controllers::remove_row,
+    fence::{Takeover, stuck, waiting},
     holdings,
     launch::elsewhere,
     presence::{self, Presence},
@@ -29,6 +30,7 @@ use cirro_server::{
     OwnerContext, Tx,
     http::{Caller, Failure, json, operation},
 };
+use std::time::Duration;
 use utoipa::openapi::{
     HttpMethod, OpenApi, PathItem, Required, request_body::RequestBodyBuilder, response::ResponseBuilder,
 };
@@ -57,14 +59,16 @@ async fn report(
 }
 
 async fn take(ctx: &Context, node: Id<Node>, report: NodeReport) -> Result<()> {
-    ctx.write(move |tx| {
+    let longest = ctx.stores().part::<Takeover>()?.patience.stuck;
+    let stuck = ctx.write(move |tx| {
         if !presence::is_news(tx.connection(), node, &report)? {
-            return Ok(());
+            return Ok(None);
         }
-        about_node(tx, node, &report)?;
+        let (before, now) = about_node(tx, node, &report, longest)?;
+        let waits = waiting::sentence(&now);
         let mut launches = Launches::default();
         for seen in &report.instances {
-            about_instance(tx, node, seen, &mut launches)?;
+            about_instance(tx, node, seen, waits.as_deref(), &mut launches)?;
         }
         backoff::note(tx, node, launches)?;
         let mut left: Vec<Id<Instance>> = Vec::new();
@@ -84,36 +88,50 @@ async fn take(ctx: &Context, node: Id<Node>, report: NodeReport) -> Result<()> {
         for read in &report.console_logs {
             about_console(tx, node, read)?;
         }
-        Ok(())
-    })
-    .await
+        Ok(stuck::is_news(&before, &now).then_some(now))
+    });
+    if let Some(node) = stuck.await? {
+        stuck::ring(&node);
+    }
+    Ok(())
 }
 
 fn bounded(text: Option<&String>) -> Option<String> {
     text.map(|text| text.chars().filter(|c| !c.is_control()).take(SENTENCE).collect())
 }
 
-fn about_node(tx: &mut Tx<'_>, node: Id<Node>, report: &NodeReport) -> Result<()> {
+/// The node before and after.
+fn about_node(tx: &mut Tx<'_>, node: Id<Node>, report: &NodeReport, longest: Duration) -> Result<(Node, Node)> {
     let stored: Node = tx.get(node)?;
     if stored.status == NodeStatus::Fencing {
         return Err(Error::unavailable(
-            "this node was silent for too long and is being fenced: it is not listened to meanwhile",
+            "this node was silent or stuck for too long and is being fenced: it is not listened to meanwhile",
         ));
     }
-    tx.change_from(&stored, |node| {
-        if node.status != NodeStatus::Ready {
-            (node.status, node.status_since) = (NodeStatus::Ready, Some(Timestamp::now()));
+    let now = tx.change_from(&stored, |node| {
+        node.stuck = stuck::at(node.stuck.as_ref(), report.under_way.as_ref(), longest);
+        let status = if node.stuck.is_some() { NodeStatus::Stuck } else { NodeStatus::Ready };
+        if node.status != status {
+            (node.status, node.status_since) = (status, Some(Timestamp::now()));
         }
         node.accelerator = Some(report.node.accelerator.clone());
         node.message = bounded(report.node.message.as_ref());
         node.agent_version = bounded(Some(&report.node.agent_version));
         node.unclaimed = Count::new(i64::try_from(report.unclaimed.len()).unwrap_or(i64::MAX));
-    })
-    .map(drop)
+    })?;
+    stuck::tell_instances(tx, &stored, &now)?;
+    Ok((stored, now))
 }
 
-/// Takes over what the node saw of an instance that is assigned to it; anything else it says is ignored.
-fn about_instance(tx: &mut Tx<'_>, node: Id<Node>, seen: &InstanceSeen, launches: &mut Launches) -> Result<()> {
+/// Takes over what the node saw of an instance that is assigned to it; anything else it says is ignored. What the instance waits
+/// for on a stuck node is its reason, unless the node gives one.
+fn about_instance(
+    tx: &mut Tx<'_>,
+    node: Id<Node>,
+    seen: &InstanceSeen,
+    waits: Option<&str>,
+    launches: &mut Launches,
+) -> Result<()> {
     let Some(stored) = tx.find::<Instance>(seen.id)?.filter(|instance| instance.node_id == Some(node)) else {
         return Ok(());
     };
@@ -134,7 +152,8 @@ fn about_instance(tx: &mut Tx<'_>, node: Id<Node>, seen: &InstanceSeen, launches
             instance.leaving_node_id = None;
             instance.ran_at.get_or_insert_with(Timestamp::now);
         }
-        let reason = bounded(seen.reason.as_ref());
+        let waits = waits.filter(|_| waiting::is_on_its_way(&seen.status));
+        let reason = bounded(seen.reason.as_ref()).or_else(|| waits.map(str::to_owned));
         if next == InstanceStatus::Failed && instance.ran_at.is_none() {
             could_not_launch(instance, node, &reason.unwrap_or_else(|| "its node gave no reason".to_owned()), launches);
         } else if next != instance.status {

@@ -73,6 +73,7 @@ impl Candidate {
             NodeStatus::Ready if self.mode == NodeMode::Maintenance => Some(Refusal::Maintenance),
             NodeStatus::Ready if self.mode != NodeMode::Active => Some(Refusal::Closed),
             NodeStatus::Ready => self.failing.then_some(Refusal::Failing),
+            NodeStatus::Stuck => Some(Refusal::Stuck),
             NodeStatus::Silent | NodeStatus::Fencing | NodeStatus::Fenced => Some(Refusal::Silent),
             _ => Some(Refusal::Joining),
         }
@@ -86,6 +87,8 @@ pub enum Refusal {
     Joining,
     /// It has fallen silent.
     Silent,
+    /// It does not finish what it has begun.
+    Stuck,
     /// It takes no new instances.
     Closed,
     /// Somebody works on it.
@@ -110,9 +113,10 @@ pub enum Refusal {
 
 impl Refusal {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Joining,
         Self::Silent,
+        Self::Stuck,
         Self::Closed,
         Self::Maintenance,
         Self::Failing,
@@ -130,6 +134,7 @@ impl Refusal {
         match self {
             Self::Joining => "has not reported yet",
             Self::Silent => "does not report",
+            Self::Stuck => "does not finish what it has begun",
             Self::Closed => "takes no new instances",
             Self::Maintenance => "is in maintenance",
             Self::Failing => "keeps failing, and is left alone for a while",

@@ -1,24 +1,25 @@
-//! Notices nodes that fall silent. Their guests run on: nothing is done to them, unless they are lost and can be fenced.
+//! Notices nodes that fall silent, and those that are stuck for long. Their guests run on: nothing is done to them, unless they are
+//! lost and can be fenced.
 
 use crate::{
-    fence::{self, FenceNode, Sight, Takeover, Verdict},
+    fence::{self, FenceNode, Sight, Takeover, Verdict, waiting},
     presence::{self, Presence},
 };
 use cirro_models::{
     Context, Error, Reach, Result, Timestamp,
     alert::{Alert, Bell},
     compute::{
-        Instance, Node,
-        instance::{InstanceFilter, InstanceStatus, NodeLoss, instance_rows},
+        Node,
+        instance::{NodeLoss, instance_rows},
         node::{NodeFilter, NodeMode, NodeStatus},
     },
     sql::{Column, Table},
 };
-use cirro_server::{OwnerContext, Tx};
+use cirro_server::OwnerContext;
 use diesel::prelude::*;
 
 static MANY: Bell = Bell::new(Alert::NodesSilentMany);
-/// More nodes, and more guests of one, than there ever are.
+/// More nodes than there ever are.
 const ALL: i64 = 100_000;
 
 pub(super) async fn step(ctx: &Context) -> Result<()> {
@@ -28,24 +29,25 @@ pub(super) async fn step(ctx: &Context) -> Result<()> {
         .await?;
     presence::share(ctx).await?;
     let (presence, takeover) = (ctx.stores().part::<Presence>()?, ctx.stores().part::<Takeover>()?);
-    let (silent, all) = fence::count(&nodes);
-    let many = fence::are_many(silent, all);
+    let (ill, all) = fence::count(&nodes);
+    let many = fence::are_many(ill, all);
     if many {
         MANY.ring(|| {
             format!(
-                "{silent} of {all} nodes do not report: none of them is fenced and nothing moves; look at what lies between \
-                 them and this process"
+                "{ill} of {all} nodes do not report, or do not finish what they have begun: none of them is fenced and nothing \
+                 moves; look at what lies between them and this process, and at what they share"
             )
         });
     }
     for node in nodes {
+        let stuck_for = presence.stuck_for(node.id, node.status == NodeStatus::Stuck);
         let Some(silent_for) = presence.silent_for(node.id) else {
             // never heard of since this process began: its time begins now
             presence.begin(node.id);
             continue;
         };
         let in_maintenance = node.mode == NodeMode::Maintenance;
-        let sight = Sight { status: &node.status, in_maintenance, silent_for };
+        let sight = Sight { status: &node.status, in_maintenance, silent_for, stuck_for };
         match fence::judge(sight, takeover.patience, many) {
             Verdict::Silent => mark(ctx, &node).await?,
             Verdict::Lost if takeover.fence.is_some() => lost(ctx, node).await?,
@@ -64,28 +66,16 @@ async fn mark(ctx: &Context, node: &Node) -> Result<()> {
     let id = node.id;
     ctx.write(move |tx| {
         let node: Node = tx.get(id)?;
-        if node.status != NodeStatus::Ready {
+        if !matches!(node.status, NodeStatus::Ready | NodeStatus::Stuck) {
             return Ok(());
         }
-        tx.change_from(&node, |node| {
+        let node = tx.change_from(&node, |node| {
             (node.status, node.status_since) = (NodeStatus::Silent, Some(Timestamp::now()));
+            node.stuck = None;
         })?;
-        say_what_waits(tx, &node)
+        waiting::say(tx, &node)
     })
     .await
-}
-
-/// Whoever looks at an instance that is on its way there learns what it waits for.
-fn say_what_waits(tx: &mut Tx<'_>, node: &Node) -> Result<()> {
-    use InstanceStatus::{Building, Pending, Starting};
-    let here = InstanceFilter { node_id: Some(node.id), ..InstanceFilter::default() };
-    let rows: Vec<Instance> = tx.list(&here, ALL)?;
-    for row in rows.iter().filter(|row| matches!(row.status, Pending | Building | Starting)) {
-        tx.change_from(row, |row| {
-            row.status_reason = Some(format!("it waits for node {}, which does not report", node.name));
-        })?;
-    }
-    Ok(())
 }
 
 /// Has a node fenced, if anything can be taken over from it.

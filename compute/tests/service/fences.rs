@@ -1,6 +1,6 @@
 //! Nodes that are lost: only what was seen to be off is taken over from, and what comes back starts nothing twice.
 
-use super::site::{Site, build, id, put, seen};
+use super::site::{Site, Tended, build, id, put, seen};
 use async_trait::async_trait;
 use cirro_compute::fence::{Fence, Patience, Power, Takeover};
 use cirro_models::{
@@ -16,18 +16,18 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 
 /// A power strip that does what it is told once it is let.
-struct Strip {
+pub(super) struct Strip {
     works: bool,
-    let_go: Semaphore,
+    pub(super) let_go: Semaphore,
     ordered: Mutex<Vec<String>>,
 }
 
 impl Strip {
-    fn new(works: bool, at_once: bool) -> Arc<Self> {
+    pub(super) fn new(works: bool, at_once: bool) -> Arc<Self> {
         let let_go = Semaphore::new(if at_once { Semaphore::MAX_PERMITS } else { 0 });
         Arc::new(Self { works, let_go, ordered: Mutex::default() })
     }
-    fn ordered(&self) -> Vec<String> {
+    pub(super) fn ordered(&self) -> Vec<String> {
         self.ordered.lock().clone()
     }
 }
@@ -44,15 +44,19 @@ impl Fence for Strip {
     }
 }
 
-async fn site(backend: Backend, strip: &Arc<Strip>) -> Site {
+pub(super) async fn site(backend: Backend, strip: &Arc<Strip>) -> Site {
+    Site::with(backend, takeover(strip)).await
+}
+
+/// With this strip; a node may be silent for 2 s, and at one thing for 5 minutes.
+pub(super) fn takeover(strip: &Arc<Strip>) -> Takeover {
     let fence: Arc<dyn Fence> = strip.clone();
-    let patience = Patience::of(Duration::from_secs(2));
-    Site::with(backend, Takeover { fence: Some(fence), patience }).await
+    Takeover { fence: Some(fence), patience: Patience::of(Duration::from_secs(2)) }
 }
 
 impl Site {
     /// An instance that runs on this node, and what becomes of it.
-    async fn runs_on(&self, node: Id<Node>, name: &str, on_node_loss: &str) -> Id<Instance> {
+    pub(super) async fn runs_on(&self, node: Id<Node>, name: &str, on_node_loss: &str) -> Id<Instance> {
         for other in self.nodes().await.into_iter().filter(|other| other.id != node) {
             self.turn(other.id, "drain").await;
         }
@@ -66,7 +70,7 @@ impl Site {
         }
         made
     }
-    async fn turn(&self, node: Id<Node>, mode: &str) {
+    pub(super) async fn turn(&self, node: Id<Node>, mode: &str) {
         self.operator("PATCH", &format!("node/{node}"), json!({"mode": mode})).await.good();
     }
     async fn nodes(&self) -> Vec<Node> {
@@ -75,11 +79,11 @@ impl Site {
             .unwrap()
             .items
     }
-    async fn node_is(&self, node: Id<Node>) -> NodeStatus {
+    pub(super) async fn node_is(&self, node: Id<Node>) -> NodeStatus {
         Node::get(&self.compute.own_context(), node).await.unwrap().status
     }
     /// Waits, while these nodes go on reporting.
-    async fn until<T>(&self, alive: &[Id<Node>], what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    pub(super) async fn until<T>(&self, alive: &[Id<Node>], what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
         eventually(what, async || {
             for node in alive {
                 self.report(*node, self.saw()).await;
@@ -88,7 +92,7 @@ impl Site {
         })
         .await
     }
-    async fn becomes(&self, alive: &[Id<Node>], node: Id<Node>, status: NodeStatus) {
+    pub(super) async fn becomes(&self, alive: &[Id<Node>], node: Id<Node>, status: NodeStatus) {
         self.until(alive, "the node's status", async || (self.node_is(node).await == status).then_some(())).await;
     }
 }
@@ -231,4 +235,36 @@ async fn a_node_is_forgotten_only_when_it_is_certainly_gone() {
         assert_eq!(placed(stays).await.node_id, Some(site.node));
         assert_eq!(site.claims().await, 2);
     }
+}
+
+#[tokio::test]
+async fn two_processes_fence_a_node_once_and_take_it_over_once() {
+    let strip = Strip::new(true, false);
+    let site = site(Backend::Postgres, &strip).await;
+    let (other, server) = site.another_process_with(takeover(&strip)).await;
+    let two = site.new_node("two", 8, 8192, 100).await;
+    let moves = site.runs_on(two, "moves", "recreate").await;
+    let _both = [site.tended(), Tended::by(&other)];
+    site.becomes(&[site.node], two, NodeStatus::Fencing).await;
+    // the machine takes its time, and both processes go on looking at the node meanwhile
+    let node = site.actors.node_of(site.node);
+    for _ in 0..50 {
+        site.report(site.node, site.saw()).await;
+        let report = serde_json::to_value(site.saw()).unwrap();
+        let path = format!("/compute/v1/nodereport/{}", site.node);
+        assert_eq!(server.call(Some(&node), "POST", &path, Some(&report)).await.status, 204);
+        assert_eq!((site.node_is(two).await, strip.ordered()), (NodeStatus::Fencing, vec!["two".to_owned()]));
+    }
+    strip.let_go.add_permits(1);
+    site.becomes(&[site.node], two, NodeStatus::Fenced).await;
+    let placed = site
+        .until(&[site.node], "it has a node", async || {
+            Some(site.instance(moves).await).filter(|row| row.node_id.is_some())
+        })
+        .await;
+    assert_eq!((placed.node_id, placed.generation.get()), (Some(site.node), 2), "it has left once");
+    assert_eq!(placed.placement.unwrap().tried.len(), 1);
+    assert_eq!((site.claims().await, site.claimed_on(site.node).await, site.used().await[0]), (1, 1, 1));
+    assert_eq!(strip.ordered(), ["two"]);
+    assert_eq!(site.count("SELECT count(*) AS n FROM job WHERE state <> 'done'").await, 0);
 }

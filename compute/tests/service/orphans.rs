@@ -39,7 +39,7 @@ impl Hand<'_> {
 }
 
 /// What is found: code and id of each.
-async fn found(site: &Site) -> BTreeSet<(String, Uuid)> {
+pub(super) async fn found(site: &Site) -> BTreeSet<(String, Uuid)> {
     let told: Findings = serde_json::from_value(site.operator("GET", "audit", Value::Null).await.good()).unwrap();
     assert_eq!(told.more, Vec::<String>::new());
     told.items.into_iter().map(|finding| (finding.code, finding.id)).collect()

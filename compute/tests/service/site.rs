@@ -21,6 +21,7 @@ use cirro_server::{
     Database, Owner, OwnerContext, Plain,
     db::Migrations,
     owner::Running,
+    queue::Pace,
     testkit::{Actor, Actors, Backend, Scratch, Server, Told},
 };
 use diesel_migrations::embed_migrations;
@@ -63,7 +64,7 @@ impl Site {
             Backend::Sqlite.open(IMAGES).await.unwrap(),
             Backend::Sqlite.open(STORAGE).await.unwrap(),
         ];
-        let [compute, identity, images, storage] = together(&databases, databases[0].database.clone(), takeover);
+        let [compute, identity, images, storage] = together(&databases[1..], databases[0].database.clone(), takeover);
         let actors = Actors::new();
         let server = Server::start(vec![compute.clone()], &actors).await;
         let (sequence, boot) = (AtomicU64::new(0), Uuid::now_v7());
@@ -84,8 +85,12 @@ impl Site {
 
     /// Another compute process on the same database, and its server.
     pub(crate) async fn another_process(&self) -> (Running, Server) {
+        self.another_process_with(Takeover::default()).await
+    }
+    /// The same, taking over from lost nodes like this.
+    pub(crate) async fn another_process_with(&self, takeover: Takeover) -> (Running, Server) {
         let database = Database::open(&self.databases[0].url, cirro_compute::MIGRATIONS).await.unwrap();
-        let [compute, ..] = together(&self.databases, database, Takeover::default());
+        let [compute, ..] = together(&self.databases[1..], database, takeover);
         let server = Server::start(vec![compute.clone()], &self.actors).await;
         (compute, server)
     }
@@ -178,6 +183,7 @@ impl Site {
             actions: vec![],
             console_logs: vec![],
             holdings: None,
+            under_way: None,
         }
     }
     /// Sends a report as this node.
@@ -202,9 +208,7 @@ impl Site {
 
     /// What compute does without being asked, until this is dropped.
     pub(crate) fn tended(&self) -> Tended {
-        let (compute, worker) = (self.compute.clone(), self.compute.clone());
-        let tasks = tokio::spawn(async move { cirro_compute::tasks::run(|| compute.own_context()).await });
-        Tended([tasks, tokio::spawn(async move { worker.tend().await })])
+        Tended::by(&self.compute)
     }
 
     /// How many instances, processors and MiB our project has, as its quota counts them.
@@ -233,15 +237,27 @@ impl Site {
 
 /// Compute's own work; ends when it is dropped.
 pub(crate) struct Tended([tokio::task::JoinHandle<()>; 2]);
+impl Tended {
+    /// That of one process.
+    pub(crate) fn by(compute: &Running) -> Self {
+        Self::at(compute, Pace::default())
+    }
+    /// The same with workers at this pace.
+    pub(crate) fn at(compute: &Running, pace: Pace) -> Self {
+        let (compute, worker) = (compute.clone(), compute.clone());
+        let tasks = tokio::spawn(async move { cirro_compute::tasks::run(|| compute.own_context()).await });
+        Self([tasks, tokio::spawn(worker.work(pace))])
+    }
+}
 impl Drop for Tended {
     fn drop(&mut self) {
         self.0.iter().for_each(tokio::task::JoinHandle::abort);
     }
 }
 
-/// Compute with this database, and the other services, in one process.
-fn together(databases: &[Scratch; 4], compute: Database, takeover: Takeover) -> [Running; 4] {
-    let [_, identity, images, storage] = databases;
+/// Compute with this database, and the other services with theirs, in one process.
+pub(crate) fn together(others: &[Scratch], compute: Database, takeover: Takeover) -> [Running; 4] {
+    let [identity, images, storage] = others else { panic!("three others") };
     let owners = vec![
         cirro_compute::service_with(compute, takeover),
         Owner::new(Service::Identity, identity.database.clone()).owns::<Project>(Plain),

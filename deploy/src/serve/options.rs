@@ -29,7 +29,7 @@ pub struct Options {
     pub first_admin: Option<PathBuf>,
     /// What switches off the machine of a node that is lost, and says whether it is off; for compute.
     pub fence_command: Option<PathBuf>,
-    /// How long nodes may be silent; for compute.
+    /// How long nodes may be silent, and what they do may take; for compute.
     pub patience: Patience,
     /// The file with the token that whoever scrapes its metrics shows; without it there are none.
     pub metrics_token: Option<PathBuf>,

@@ -36,10 +36,10 @@ pub(crate) fn fence(command: Option<PathBuf>) -> Result<Option<Arc<dyn Fence>>> 
     command.map(|path| FenceCommand::at(path).map(|fence| Arc::new(fence) as Arc<dyn Fence>)).transpose()
 }
 
-/// Simulated agents report often enough not to be taken for silent.
+/// Simulated agents report often enough not to be taken for silent, and for it to show soon when they are stuck.
 fn settings(patience: Patience) -> Settings {
     let usual = Settings::default();
-    Settings { heartbeat: usual.heartbeat.min(patience.silent / 4), ..usual }
+    Settings { heartbeat: usual.heartbeat.min(patience.silent / 4).min(patience.stuck / 2), ..usual }
 }
 
 /// Runs a site until it is told to end. `keep` is called at the first start, *before* the administrator exists, with

@@ -18,7 +18,7 @@ pub struct Options {
     pub simulation: Simulation,
     /// What switches off the machine of a node that is lost, and says whether it is off; simulated nodes need none.
     pub fence_command: Option<PathBuf>,
-    /// How long nodes may be silent.
+    /// How long nodes may be silent, and what they do may take.
     pub patience: Patience,
     /// The file with the token that whoever scrapes its metrics shows; without it there are none.
     pub metrics_token: Option<PathBuf>,

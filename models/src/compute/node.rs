@@ -11,9 +11,11 @@ choice! {
         Joining = "joining",
         /// It reports.
         Ready = "ready",
+        /// It reports, and something that it has begun does not end: nothing new comes there.
+        Stuck = "stuck",
         /// It has not reported for a while; its guests run on.
         Silent = "silent",
-        /// It was silent for too long, and its machine is being switched off. It is told nothing and not listened to meanwhile.
+        /// It was silent or stuck for too long, and its machine is being switched off. It is told nothing and not listened to meanwhile.
         Fencing = "fencing",
         /// Its machine was seen to be off after that; what could be was taken over. It is ready again when it reports.
         Fenced = "fenced",
@@ -90,7 +92,10 @@ pub struct Node {
     /// The launches that have failed here since the last one that did not; absent where that was the last.
     #[model(system, json)]
     pub failing: Option<Failing>,
-    /// When it last became ready or silent.
+    /// What it has not finished for too long; absent where everything ends.
+    #[model(system, json)]
+    pub stuck: Option<Stuck>,
+    /// When it last became ready, stuck or silent.
     #[model(status)]
     pub status_since: Option<Timestamp>,
     /// Version, labels, times.
@@ -112,3 +117,20 @@ pub struct Failing {
 }
 
 impl Check for Failing {}
+
+/// What a node has not finished for too long.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Stuck {
+    /// What it is, as its agent says, such as `building instance …`.
+    pub what: String,
+    /// For how long it had been under way when that was noticed, in seconds.
+    pub for_s: i64,
+}
+
+impl Check for Stuck {}
+
+impl std::fmt::Display for Stuck {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} for {} s", self.what, self.for_s)
+    }
+}

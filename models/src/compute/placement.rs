@@ -104,7 +104,7 @@ pub struct Progress {
     /// What went wrong, most frequent first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<FailureGroup>,
-    /// What instances wait for, such as a node that does not report, most frequent first.
+    /// What instances wait for, such as a node that does not report or does not finish, most frequent first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waits: Vec<FailureGroup>,
 }
@@ -125,6 +125,9 @@ pub struct FailureGroup {
     pub reason: String,
     /// How many.
     pub count: i64,
+    /// The first of them by name, ten at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
 }
 
 impl Progress {

@@ -35,6 +35,9 @@ pub struct NodeReport {
     /// All that is held here; absent while it is as it was told last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holdings: Option<Holdings>,
+    /// What has been under way for longest; absent where nothing takes long, and from older agents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub under_way: Option<UnderWay>,
 }
 
 impl NodeReport {
@@ -61,6 +64,15 @@ pub struct Holdings {
 impl Holdings {
     /// The most ids of each that are told: a node with more tells none.
     pub const MOST: usize = 5000;
+}
+
+/// What a node has begun and not finished.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct UnderWay {
+    /// What it is, such as `building instance …`.
+    pub what: String,
+    /// For how many seconds, by the agent's monotonic clock. While it waits for an image's bytes no time passes.
+    pub for_s: u64,
 }
 
 /// The machine as a whole.

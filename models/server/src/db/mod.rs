@@ -8,6 +8,7 @@ mod audit;
 pub mod backup;
 mod create;
 mod feed;
+mod fuse;
 mod migrate;
 mod notify;
 mod open;
@@ -22,6 +23,8 @@ mod writer;
 
 pub use create::create;
 pub use feed::Feed;
+#[cfg(feature = "testkit")]
+pub use fuse::Side;
 pub use migrate::Migrations;
 pub use request::{RequestNote, requests_of};
 pub use tx::Tx;
@@ -29,7 +32,7 @@ pub use wakes::{Concerned, Wakes};
 
 use crate::{
     cache::{Cache, Caches},
-    db::{open::Url, pool::Pool, writer::Writer},
+    db::{fuse::Fuse, open::Url, pool::Pool, writer::Writer},
     histogram::{Counted, Histogram},
 };
 use cirro_models::{Error, Result, Subject, feed::Position, sql::AnyConnection};
@@ -57,6 +60,7 @@ struct Inner {
     feed: Feed,
     caches: Arc<Caches>,
     commits: Arc<Histogram>,
+    fuse: Arc<Fuse>,
     _lock: Option<File>,
 }
 
@@ -103,9 +107,11 @@ impl Database {
         }
         let readers = (0..READERS).map(|_| url.connect()).collect::<Result<Vec<_>>>()?;
         let commits = Arc::new(Histogram::default());
-        let start = || Writer::start(first, feed.clone(), caches.clone(), commits.clone());
+        let fuse = Arc::new(Fuse::default());
+        let start = || Writer::start(first, feed.clone(), caches.clone(), commits.clone(), fuse.clone());
         let writer = sqlite.then(start).transpose()?;
-        Ok(Self(Arc::new(Inner { readers: Pool::start(readers, url)?, writer, feed, caches, commits, _lock: lock })))
+        let readers = Pool::start(readers, url)?;
+        Ok(Self(Arc::new(Inner { readers, writer, feed, caches, commits, fuse, _lock: lock })))
     }
     /// Whether one process owns the database, so that what is remembered of it stays true.
     pub fn is_exclusive(&self) -> bool {
@@ -129,6 +135,9 @@ impl Database {
         &self,
         query: impl FnOnce(&mut AnyConnection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        if self.0.fuse.is_blown() {
+            return Err(unreachable());
+        }
         self.0.readers.run(query).await
     }
     /// Runs queries that all see the same state of the database; they write nothing.
@@ -160,8 +169,12 @@ impl Database {
         if let Some(writer) = &self.0.writer {
             writer.run(by, note, change).await
         } else {
-            let (feed, commits) = (self.0.feed.clone(), self.0.commits.clone());
-            self.0.readers.run(move |c| writer::in_transaction(c, &by, note.as_deref(), &feed, &commits, change)).await
+            let (feed, commits, fuse) = (self.0.feed.clone(), self.0.commits.clone(), self.0.fuse.clone());
+            let change = move |c: &mut _| {
+                let telling = writer::Telling { feed: &feed, commits: &commits, fuse: &fuse };
+                writer::in_transaction(c, &by, note.as_deref(), &telling, change)
+            };
+            self.0.readers.run(change).await
         }
     }
     /// Notes a request that was refused for want of a right. One that can't be noted is refused all the same.

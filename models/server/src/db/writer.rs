@@ -3,7 +3,7 @@
 
 use crate::{
     cache::{Caches, Written},
-    db::{Feed, RequestNote, Tx, database_error, is_collision, notify},
+    db::{Feed, RequestNote, Tx, database_error, fuse::Fuse, is_collision, notify},
     histogram::Histogram,
 };
 use cirro_models::{Error, Result, sql::AnyConnection};
@@ -106,9 +106,13 @@ impl Writer {
         feed: Feed,
         caches: Arc<Caches>,
         commits: Arc<Histogram>,
+        fuse: Arc<Fuse>,
     ) -> Result<Self> {
         let (sender, receiver) = mpsc::channel(QUEUE);
-        let work = move || work(connection, receiver, &feed, &caches, &commits);
+        let work = move || {
+            let telling = Telling { feed: &feed, commits: &commits, fuse: &fuse };
+            work(connection, receiver, &caches, &telling);
+        };
         thread::Builder::new().name("db-writer".to_owned()).spawn(work).map_err(Error::internal)?;
         Ok(Self(sender))
     }
@@ -133,13 +137,14 @@ impl Writer {
     }
 }
 
-fn work(
-    mut c: AnyConnection,
-    mut queue: mpsc::Receiver<Box<dyn Write>>,
-    feed: &Feed,
-    caches: &Caches,
-    commits: &Histogram,
-) {
+/// Who hears of a commit, and what may keep it from being one.
+pub(crate) struct Telling<'t> {
+    pub(crate) feed: &'t Feed,
+    pub(crate) commits: &'t Histogram,
+    pub(crate) fuse: &'t Fuse,
+}
+
+fn work(mut c: AnyConnection, mut queue: mpsc::Receiver<Box<dyn Write>>, caches: &Caches, telling: &Telling<'_>) {
     let mut waiting = Vec::with_capacity(GATHERED);
     while queue.blocking_recv_many(&mut waiting, GATHERED) > 0 {
         let (mut good, mut enqueued) = (false, false);
@@ -150,10 +155,12 @@ fn work(
                 enqueued |= job.enqueued();
             }
             // until the outcome is known nobody may remember these rows; they are open again before anybody is told
-            let _closed = caches.close(waiting.iter_mut().flat_map(|job| job.written()).collect());
+            let written: Vec<Written> = waiting.iter_mut().flat_map(|job| job.written()).collect();
+            let changes = enqueued || !written.is_empty();
+            let _closed = caches.close(written);
             let begun = Instant::now();
-            committed = c.batch_execute("COMMIT").map_err(database_error);
-            commits.add(begun.elapsed());
+            committed = telling.fuse.commit(changes, || c.batch_execute("COMMIT")).map_err(database_error);
+            telling.commits.add(begun.elapsed());
             if committed.is_err() {
                 // already rolled back by some errors: then this one is refused, and that is right
                 let _ = c.batch_execute("ROLLBACK");
@@ -163,10 +170,10 @@ fn work(
             job.tell(committed.clone());
         }
         if good {
-            feed.committed();
+            telling.feed.committed();
         }
         if enqueued && committed.is_ok() {
-            feed.enqueued();
+            telling.feed.enqueued();
         }
     }
 }
@@ -185,8 +192,7 @@ pub(crate) fn in_transaction<T>(
     c: &mut AnyConnection,
     by: &str,
     note: Option<&RequestNote>,
-    feed: &Feed,
-    commits: &Histogram,
+    telling: &Telling<'_>,
     mut change: impl FnMut(&mut Tx<'_>) -> Result<T>,
 ) -> Result<T> {
     let mut attempts = 0;
@@ -198,8 +204,9 @@ pub(crate) fn in_transaction<T>(
         let before = notify::words(!run.written.is_empty(), run.enqueued);
         let commit = |value| {
             let begun = Instant::now();
-            let committed = c.batch_execute(&format!("{before}; COMMIT"));
-            commits.add(begun.elapsed());
+            let changes = !run.written.is_empty() || run.enqueued;
+            let committed = telling.fuse.commit(changes, || c.batch_execute(&format!("{before}; COMMIT")));
+            telling.commits.add(begun.elapsed());
             committed.map(|()| value).map_err(database_error)
         };
         match run.outcome.and_then(commit) {
@@ -208,10 +215,10 @@ pub(crate) fn in_transaction<T>(
                     note.committed();
                 }
                 if !run.written.is_empty() {
-                    feed.committed();
+                    telling.feed.committed();
                 }
                 if run.enqueued {
-                    feed.enqueued();
+                    telling.feed.enqueued();
                 }
                 return Ok(value);
             }
