@@ -7,6 +7,7 @@ mod claims;
 mod controllers;
 pub mod defaults;
 pub mod fence;
+mod heartbeats;
 mod holdings;
 mod launch;
 mod presence;
@@ -56,6 +57,7 @@ pub fn service_with(database: Database, takeover: Takeover) -> Owner {
         .works::<launch::UndoPlan>()
         .works::<fence::FenceNode>()
         .shares(Arc::new(presence::Presence::default()))
+        .shares(Arc::new(heartbeats::Heartbeats::default()))
         .shares(Arc::new(launch::Rates::default()))
         .shares(Arc::new(routes::assignment::Orders::default()))
         .shares(Arc::new(takeover))

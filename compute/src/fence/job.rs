@@ -105,7 +105,7 @@ fn may_be_lost(node: &Node) -> bool {
 /// Nothing is fenced or moved while so many are silent or stuck.
 fn refuse_many(tx: &mut Tx<'_>) -> Result<()> {
     let nodes: Vec<Node> = tx.list(&NodeFilter::default(), MANY)?;
-    let (ill, all) = count(&nodes);
+    let (ill, all) = count(nodes.iter().map(|node| (&node.status, &node.mode)));
     if are_many(ill, all) {
         let what = format!("{ill} of {all} nodes are silent or stuck: nothing is fenced until it is clear why");
         return Err(Error::unavailable(what));
@@ -113,12 +113,12 @@ fn refuse_many(tx: &mut Tx<'_>) -> Result<()> {
     Ok(())
 }
 
-/// How many nodes are silent or stuck, of how many that should be well.
-pub(crate) fn count(nodes: &[Node]) -> (usize, usize) {
+/// How many nodes are silent or stuck, of how many that should be well, by their status and mode.
+pub(crate) fn count<'a>(nodes: impl Iterator<Item = (&'a NodeStatus, &'a NodeMode)> + Clone) -> (usize, usize) {
     use NodeStatus::{Fencing, Ready, Silent, Stuck};
-    let minded = || nodes.iter().filter(|node| node.mode != NodeMode::Maintenance);
-    let ill = minded().filter(|node| matches!(node.status, Silent | Stuck | Fencing)).count();
-    (ill, ill + minded().filter(|node| node.status == Ready).count())
+    let minded = nodes.filter(|(_, mode)| **mode != NodeMode::Maintenance).map(|(status, _)| status);
+    let ill = minded.clone().filter(|status| matches!(status, Silent | Stuck | Fencing)).count();
+    (ill, ill + minded.filter(|status| **status == Ready).count())
 }
 
 fn give_up(tx: &mut Tx<'_>, id: Id<Node>) -> Result<()> {

@@ -5,6 +5,7 @@ use crate::{
     claims,
     controllers::remove_row,
     fence::{Takeover, stuck, waiting},
+    heartbeats::Heartbeats,
     holdings,
     launch::elsewhere,
     presence::{self, Presence},
@@ -25,16 +26,19 @@ use cirro_models::{
         unclaimed_guest::UnclaimedGuestFilter,
     },
     meta::Meta,
+    sql::Table,
 };
 use cirro_server::{
     OwnerContext, Tx,
     http::{Caller, Failure, json, operation},
 };
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 use utoipa::openapi::{
     HttpMethod, OpenApi, PathItem, Required, request_body::RequestBodyBuilder, response::ResponseBuilder,
 };
 
+/// From so many instances on, a report is taken to say again what was said before.
+const MANY: usize = 16;
 /// The longest sentence that is taken over from a node.
 const SENTENCE: usize = 1000;
 
@@ -52,13 +56,18 @@ async fn report(
     let work = async {
         let node = own_node(&caller, &path, false)?;
         caller.stores().part::<Presence>()?.heard(node);
-        take(&caller, node, report).await?;
+        let heartbeats = caller.stores().part::<Heartbeats>()?;
+        if !heartbeats.repeats(node, &report) {
+            take(&caller, node, report.clone()).await?;
+            heartbeats.taken(node, &report);
+        }
         Ok(HttpResponse::NoContent().insert_header(("x-request-id", caller.request_id())).finish())
     };
     work.await.map_err(|error| Failure::with_id(caller.request_id(), error))
 }
 
-async fn take(ctx: &Context, node: Id<Node>, report: NodeReport) -> Result<()> {
+async fn take(ctx: &Context, node: Id<Node>, mut report: NodeReport) -> Result<()> {
+    leave_out_known(ctx, node, &mut report.instances).await?;
     let longest = ctx.stores().part::<Takeover>()?.patience.stuck;
     let stuck = ctx.write(move |tx| {
         if !presence::is_news(tx.connection(), node, &report)? {
@@ -94,6 +103,26 @@ async fn take(ctx: &Context, node: Id<Node>, report: NodeReport) -> Result<()> {
         stuck::ring(&node);
     }
     Ok(())
+}
+
+/// A node says everything again at times, which its rows mostly say already: that is found out where nobody waits for the writer.
+async fn leave_out_known(ctx: &Context, node: Id<Node>, seen: &mut Vec<InstanceSeen>) -> Result<()> {
+    if seen.len() < MANY {
+        return Ok(());
+    }
+    let ids: Vec<Id<Instance>> = seen.iter().map(|seen| seen.id).collect();
+    let rows = ctx.database()?.read(move |c| Instance::select(c, &ids).map_err(Error::internal)).await?;
+    let rows: HashMap<Id<Instance>, Instance> = rows.into_iter().map(|row| (row.id, row)).collect();
+    seen.retain(|seen| !rows.get(&seen.id).is_some_and(|row| says(row, node, seen)));
+    Ok(())
+}
+
+/// Whether taking this over would change nothing.
+fn says(row: &Instance, node: Id<Node>, seen: &InstanceSeen) -> bool {
+    let here = row.node_id == Some(node) && row.leaving_node_id.is_none() && row.ran_at.is_some();
+    let wish = (row.generation, row.observed_generation) == (seen.observed_generation, seen.observed_generation);
+    let state = row.status == seen.status && row.status_reason == bounded(seen.reason.as_ref());
+    here && wish && state && row.address == bounded(seen.address.as_ref()) && !seen.powered_off_itself
 }
 
 fn bounded(text: Option<&String>) -> Option<String> {

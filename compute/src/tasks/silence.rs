@@ -3,33 +3,31 @@
 
 use crate::{
     fence::{self, FenceNode, Sight, Takeover, Verdict, waiting},
+    heartbeats::Heartbeats,
     presence::{self, Presence},
 };
 use cirro_models::{
-    Context, Error, Reach, Result, Timestamp,
+    Context, Error, Id, Result, Timestamp,
     alert::{Alert, Bell},
     compute::{
         Node,
         instance::{NodeLoss, instance_rows},
-        node::{NodeFilter, NodeMode, NodeStatus},
+        node::{NodeMode, NodeStatus, node_rows},
     },
-    sql::{Column, Table},
+    sql::{AnyConnection, Column, GuidValue},
 };
 use cirro_server::OwnerContext;
 use diesel::prelude::*;
 
 static MANY: Bell = Bell::new(Alert::NodesSilentMany);
-/// More nodes than there ever are.
-const ALL: i64 = 100_000;
 
 pub(super) async fn step(ctx: &Context) -> Result<()> {
-    let nodes = ctx
-        .database()?
-        .read(move |c| Node::page(c, &NodeFilter::default(), &Reach::All, None, ALL).map_err(Error::internal))
-        .await?;
+    let nodes = ctx.database()?.read(briefs).await?;
     presence::share(ctx).await?;
+    let well = nodes.iter().filter(|node| node.status == NodeStatus::Ready).map(|node| node.id).collect();
+    ctx.stores().part::<Heartbeats>()?.keep(&well);
     let (presence, takeover) = (ctx.stores().part::<Presence>()?, ctx.stores().part::<Takeover>()?);
-    let (ill, all) = fence::count(&nodes);
+    let (ill, all) = fence::count(nodes.iter().map(|node| (&node.status, &node.mode)));
     let many = fence::are_many(ill, all);
     if many {
         MANY.ring(|| {
@@ -49,38 +47,57 @@ pub(super) async fn step(ctx: &Context) -> Result<()> {
         let in_maintenance = node.mode == NodeMode::Maintenance;
         let sight = Sight { status: &node.status, in_maintenance, silent_for, stuck_for };
         match fence::judge(sight, takeover.patience, many) {
-            Verdict::Silent => mark(ctx, &node).await?,
-            Verdict::Lost if takeover.fence.is_some() => lost(ctx, node).await?,
+            Verdict::Silent => mark(ctx, node.id).await?,
+            Verdict::Lost if takeover.fence.is_some() => lost(ctx, node.id).await?,
             Verdict::Lost | Verdict::Leave => {}
         }
     }
     Ok(())
 }
 
-async fn mark(ctx: &Context, node: &Node) -> Result<()> {
-    if node.mode == NodeMode::Maintenance {
-        tracing::info!(node = %node.name, "the node no longer reports: somebody works on it");
-    } else {
-        tracing::warn!(node = %node.name, "node.silent: the node no longer reports; its guests run on");
-    }
-    let id = node.id;
-    ctx.write(move |tx| {
+/// What is looked at of each node, each second: of ten thousand, the whole rows would be too much.
+struct Brief {
+    id: Id<Node>,
+    status: NodeStatus,
+    mode: NodeMode,
+}
+
+fn briefs(c: &mut AnyConnection) -> Result<Vec<Brief>> {
+    let rows: Vec<(GuidValue, String, String)> = node_rows::table
+        .select((node_rows::id, node_rows::status, node_rows::mode))
+        .load(c)
+        .map_err(Error::internal)?;
+    let brief = |(id, status, mode): (GuidValue, String, String)| {
+        Ok(Brief { id: Id::from_uuid(id.0), status: NodeStatus::load(status)?, mode: NodeMode::load(mode)? })
+    };
+    rows.into_iter().map(brief).collect::<std::result::Result<_, String>>().map_err(Error::internal)
+}
+
+async fn mark(ctx: &Context, id: Id<Node>) -> Result<()> {
+    let marked = ctx.write(move |tx| {
         let node: Node = tx.get(id)?;
         if !matches!(node.status, NodeStatus::Ready | NodeStatus::Stuck) {
-            return Ok(());
+            return Ok(None);
         }
         let node = tx.change_from(&node, |node| {
             (node.status, node.status_since) = (NodeStatus::Silent, Some(Timestamp::now()));
             node.stuck = None;
         })?;
-        waiting::say(tx, &node)
-    })
-    .await
+        waiting::say(tx, &node)?;
+        Ok(Some(node))
+    });
+    let Some(node) = marked.await? else { return Ok(()) };
+    if node.mode == NodeMode::Maintenance {
+        tracing::info!(node = %node.name, "the node no longer reports: somebody works on it");
+    } else {
+        tracing::warn!(node = %node.name, "node.silent: the node no longer reports; its guests run on");
+    }
+    Ok(())
 }
 
 /// Has a node fenced, if anything can be taken over from it.
-async fn lost(ctx: &Context, node: Node) -> Result<()> {
-    let id = node.id.store();
+async fn lost(ctx: &Context, node: Id<Node>) -> Result<()> {
+    let id = node.store();
     let database = ctx.database()?;
     let something = database.read(move |c| {
         let here = instance_rows::node_id.eq(Some(id)).and(instance_rows::on_node_loss.eq(NodeLoss::Recreate.store()));
@@ -92,13 +109,17 @@ async fn lost(ctx: &Context, node: Node) -> Result<()> {
     if something.await? == 0 {
         return Ok(());
     }
-    ctx.write(move |tx| FenceNode::enqueue(tx, &node)).await
+    ctx.write(move |tx| {
+        let node = tx.get(node)?;
+        FenceNode::enqueue(tx, &node)
+    })
+    .await
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cirro_models::{GiB, Id, MiB, Vcpus, Verbs};
+    use cirro_models::{GiB, MiB, Vcpus, Verbs};
     use cirro_server::{Database, Owner, testkit::Backend};
     use std::time::Duration;
 

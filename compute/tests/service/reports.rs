@@ -6,10 +6,14 @@ use cirro_models::{
     compute::{
         ConsoleLog, Node,
         instance::{InstanceStatus as S, Power},
-        report::{ConsoleRead, InstanceSeen, NodeReport},
+        node::NodeStatus,
+        report::{ConsoleRead, InstanceSeen, NodeReport, NodeSeen},
     },
 };
-use cirro_server::testkit::Backend;
+use cirro_server::{
+    OwnerContext,
+    testkit::{Backend, eventually},
+};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -23,6 +27,37 @@ async fn a_report_that_was_overtaken_is_ignored() {
         site.report(site.node, say(old, S::Building)).await;
         site.report(site.node, say(new, S::Stopped)).await;
         assert_eq!(site.instance(id).await.status, S::Running);
+    }
+}
+
+#[tokio::test]
+async fn a_heartbeat_that_says_nothing_new_costs_nothing_until_somebody_has_changed_the_node() {
+    for backend in Backend::BOTH {
+        let site = Site::new(backend).await;
+        let ctx = site.compute.own_context();
+        let _tended = site.tended();
+        let write = async |change: fn(&mut Node)| {
+            ctx.write(move |tx| tx.change::<Node>(site.node, change)).await.unwrap();
+        };
+        site.report(site.node, site.saw()).await;
+        let commits = site.databases[0].database.load().commits;
+        for _ in 0..50 {
+            site.report(site.node, site.saw()).await;
+        }
+        let more = site.databases[0].database.load().commits;
+        assert!(more.count < commits.count + 50, "each beat was a transaction");
+
+        write(|node| node.status = NodeStatus::Silent).await;
+        eventually("the node is ready again", async || {
+            site.report(site.node, site.saw()).await;
+            (Node::get(&ctx, site.node).await.unwrap().status == NodeStatus::Ready).then_some(())
+        })
+        .await;
+        let seen = NodeSeen { message: Some("the disk is nearly full".to_owned()), ..site.saw().node };
+        site.report(site.node, NodeReport { node: seen.clone(), ..site.saw() }).await;
+        assert_eq!(Node::get(&ctx, site.node).await.unwrap().message, seen.message);
+        site.report(site.node, site.saw()).await;
+        assert_eq!(Node::get(&ctx, site.node).await.unwrap().message, None);
     }
 }
 
