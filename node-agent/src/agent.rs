@@ -83,7 +83,7 @@ impl Agent {
         let mut watches = JoinSet::new();
         watches.spawn(watch::instances(self.control_plane.clone(), self.settings.wait, turns.clone(), to_instances));
         watches.spawn(watch::volumes(self.control_plane.clone(), self.settings.wait, turns, to_volumes));
-        Wheel::new(self, pulse, instances, volumes).turn(stop).await;
+        Wheel::new(self, pulse, instances, volumes).turn(watches, stop).await;
     }
 }
 
@@ -139,7 +139,7 @@ impl Wheel {
         }
     }
 
-    async fn turn(mut self, stop: impl Future<Output = ()> + Send) {
+    async fn turn(mut self, watches: JoinSet<()>, stop: impl Future<Output = ()> + Send) {
         tokio::pin!(stop);
         let changes = self.agent.hypervisor.changes();
         loop {
@@ -158,6 +158,8 @@ impl Wheel {
             }
             self.gather(&changes).await;
         }
+        // nothing more is begun, so nothing more is asked: whoever ends may be ending with the control plane
+        drop(watches);
         let patience = self.agent.settings.patience;
         let finish = async { while self.work.join_next().await.is_some() {} };
         if tokio::time::timeout(patience, finish).await.is_err() {

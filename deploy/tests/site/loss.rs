@@ -24,7 +24,7 @@ const COUNT: usize = 120;
 const LOST: [&str; 2] = ["node-0003", "node-0007"];
 
 /// Where each instance is, after every line of the ledger; stops the test where one is in two places.
-fn places(ledger: &Path) -> BTreeMap<String, BTreeSet<String>> {
+pub fn places(ledger: &Path) -> BTreeMap<String, BTreeSet<String>> {
     let mut places: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for line in fs::read_to_string(ledger).unwrap().lines() {
         let [_time, node, instance, did] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
@@ -39,7 +39,7 @@ fn places(ledger: &Path) -> BTreeMap<String, BTreeSet<String>> {
     places
 }
 
-fn nodes(site: &Site) -> BTreeMap<String, Value> {
+pub fn nodes(site: &Site) -> BTreeMap<String, Value> {
     let listed = site.cirro(&["node", "list", "--all", "-o", "json"]).json();
     let named = |node: &Value| (node["name"].as_str().unwrap().to_owned(), node.clone());
     listed["items"].as_array().unwrap().iter().map(named).collect()

@@ -9,6 +9,7 @@ mod bulk;
 mod common;
 mod crash;
 mod crowd;
+mod ill;
 mod kit;
 mod launch;
 mod life;
