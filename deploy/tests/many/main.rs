@@ -17,3 +17,4 @@ mod postgres;
 mod registry;
 mod relay;
 mod restarts;
+mod simulated;
