@@ -10,6 +10,7 @@ mod deaths;
 mod guests;
 mod ill;
 mod instances;
+mod kills;
 mod kit;
 mod load;
 mod nodes;
