@@ -84,16 +84,18 @@ pub async fn run(options: Options, ready: impl FnOnce(&Started) -> Result<()>) -
     let started = Started { url, listen: options.listen, ca_file, first_admin: folder.join(FIRST_ADMIN), new };
     let begun = async {
         answers(&started).await?;
-        match &options.simulation {
+        Ok::<_, Error>(match &options.simulation {
             Some(simulation) => simulated::begin(simulation, &options, &changes).await.map(Some),
             None => Ok(None),
-        }
+        })
     };
     tokio::select! {
         told = wait_for_the_end(false) => told?,
-        simulated = begun => {
-            machines = simulated?;
+        begun = begun => {
+            // a login that nobody can be told later is kept also where nodes can't join
+            let simulated = begun?;
             ready(&started)?;
+            machines = simulated?;
             wait_for_the_end(false).await?;
         }
     }
