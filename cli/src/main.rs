@@ -22,6 +22,7 @@ mod quantity;
 mod quota;
 mod resolve;
 mod serve;
+mod simulated;
 mod site;
 mod site_verbs;
 mod table;

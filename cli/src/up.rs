@@ -5,8 +5,9 @@ use crate::{
     out,
     profile::{Folder, Profile},
     serve::Fencing,
+    simulated::Fare,
 };
-use cirro_deploy::up::{self, Boot, Failing, FirstLogin, Options, Simulation};
+use cirro_deploy::up::{self, FirstLogin, Options};
 use cirro_models::Error;
 use clap::Args;
 use std::{net::SocketAddr, path::PathBuf};
@@ -25,52 +26,17 @@ pub(crate) struct UpArgs {
     /// Run no guests on this machine
     #[arg(long)]
     no_agent: bool,
+    /// Add this many simulated nodes, whose guests are only entries in their books: node-0001, node-0002 and so on, in
+    /// racks r01 to r10, with a public image `demo`; the first project may have 2000 instances
+    #[arg(long, value_name = "N")]
+    simulate: Option<u32>,
     #[command(flatten)]
-    simulated: SimulatedArgs,
+    fare: Fare,
     #[command(flatten)]
     fencing: Fencing,
     /// The file with the token of whoever scrapes /metrics, 16 characters or more; without it there are none
     #[arg(long = "metrics-token-file", value_name = "FILE")]
     metrics: Option<PathBuf>,
-}
-
-/// Simulated nodes, on which scripts meet failures before users do.
-#[derive(Debug, Args)]
-struct SimulatedArgs {
-    /// Add this many simulated nodes, whose guests are only entries in their books: node-0001, node-0002 and so on, in
-    /// racks r01 to r10, with a public image `demo`; the first project may have 2000 instances
-    #[arg(long, value_name = "N")]
-    simulate: Option<u32>,
-    /// What chance follows on simulated nodes: the same seed, the same failures
-    #[arg(long, value_name = "NUMBER", default_value_t = 1, requires = "simulate")]
-    seed: u64,
-    /// What goes wrong on which simulated nodes, and from when on. NODES: node-0005, node-0001..0050, or 5% of them.
-    /// WHAT: refuse (every build fails), error=5% (builds fail by chance), slow=2s, hang (nothing that is done returns),
-    /// silent (the agent dies, its guests run on), crash (agent and machine vanish). Can be given several times
-    #[arg(long, value_name = "NODES:WHAT[@WHEN]", requires = "simulate")]
-    fail: Vec<Failing>,
-    /// How long a simulated guest takes to start, in milliseconds: 200, or 100..500 by chance
-    #[arg(long, value_name = "MS[..MS]", default_value_t = Boot::default(), requires = "simulate")]
-    boot_ms: Boot,
-    /// Virtual processors of each simulated node, with 4 GiB of memory each
-    #[arg(long, value_name = "N", default_value_t = Simulation::VCPUS, requires = "simulate")]
-    node_vcpus: u32,
-    /// Append a line for all that is done to simulated guests: time, node, instance, what
-    #[arg(long, value_name = "FILE", requires = "simulate")]
-    ledger: Option<PathBuf>,
-}
-
-impl SimulatedArgs {
-    fn simulation(self) -> Simulation {
-        Simulation {
-            nodes: self.simulate.unwrap_or(0),
-            seed: self.seed,
-            failing: self.fail,
-            boot: self.boot_ms,
-            vcpus: self.node_vcpus,
-            ledger: self.ledger,
-        }
-    }
 }
 
 impl UpArgs {
@@ -83,7 +49,7 @@ impl UpArgs {
             data,
             listen: self.listen,
             agent: !self.no_agent,
-            simulation: self.simulated.simulation(),
+            simulation: self.fare.of(self.simulate.unwrap_or(0), 1),
             patience: self.fencing.patience(),
             fence_command: self.fencing.command,
             metrics_token: self.metrics,

@@ -7,9 +7,10 @@ use cirro_models::{
     images::MachineImage,
     storage::Volume,
 };
+use serde::{Deserialize, Serialize};
 
 /// What Cirro writes on a guest, and keeps beside it in the hypervisor: the node has no database of its own.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
     /// The instance.
     pub id: Id<Instance>,
@@ -97,7 +98,8 @@ impl Mark {
 
 /// What was last ordered of a guest's power. It decides what a guest that is off means: our own doing, an accident,
 /// or the guest's own wish.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Order {
     /// It is to run, and has not been seen running since.
     Start,
@@ -130,7 +132,8 @@ impl GuestState {
 }
 
 /// Why a guest is off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum OffCause {
     /// The guest's system switched itself off, or obeyed the power button.
     Guest,

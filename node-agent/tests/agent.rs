@@ -83,11 +83,11 @@ async fn a_guest_lives_and_goes() {
     desk.order(spec(web, 1, Power::Running));
     is(&desk, web, InstanceStatus::Running).await;
 
-    machine.destroy(web);
+    machine.destroy(web).await.unwrap();
     until("it is started again", || machine.counts().started == 2).await;
     is(&desk, web, InstanceStatus::Running).await;
 
-    machine.power_off_inside(web);
+    machine.power_off_inside(web).await.unwrap();
     is(&desk, web, InstanceStatus::Stopped).await;
     assert_eq!(desk.with(|papers| papers.specs[&web].power.clone()), Power::Stopped, "the wish has followed");
     assert_eq!(machine.counts().started, 2, "it stays off");
@@ -159,13 +159,13 @@ async fn losing_the_control_plane_changes_nothing() {
     is(&desk, id(7), InstanceStatus::Running).await;
     let before = machine.counts();
     desk.with(|papers| papers.down = true);
-    machine.destroy(id(7));
+    machine.destroy(id(7)).await.unwrap();
     until("it is repaired all the same", || machine.counts().started == 2).await;
     assert_eq!(machine.counts(), Counts { started: 2, ..before }, "what was ordered last stays ordered");
     // Another agent knows no orders at all, and so does nothing at all.
     agent.abort();
     let agent = start(&desk, machine.clone());
-    machine.power_off_inside(id(7));
+    machine.power_off_inside(id(7)).await.unwrap();
     let knocks = desk.with(|papers| papers.knocks);
     until("it has asked in vain", || desk.with(|papers| papers.knocks) >= knocks + 3).await;
     assert_eq!(machine.counts(), Counts { started: 2, ..before });

@@ -7,6 +7,7 @@ mod logs;
 mod place;
 mod queue;
 mod registry;
+mod simulate;
 mod status;
 mod up;
 
@@ -21,6 +22,14 @@ pub(crate) enum Verb {
     Bus(bus::BusArgs),
     /// Run a site of real processes on this machine, to try it: they are started again when they end
     Up(up::UpArgs),
+    /// Simulate nodes for a site that runs: real agents in this process, over machines whose guests are entries in a ledger
+    #[command(after_help = "Examples:\n  cirro site simulate --data /srv/try --nodes 100\n  \
+        cirro site simulate --data /srv/try --nodes 5000 --first 5001\n\n\
+        Killed and started again, they are the same nodes with the same guests.")]
+    Simulate(simulate::SimulateArgs),
+    /// Tell or cut the power of a simulated machine: the fence command of a site that simulates its nodes
+    #[command(hide = true)]
+    SimulatePower(simulate::PowerArgs),
     /// Show the work that services have deferred; requeue or drop what they gave up
     #[command(after_help = "Examples:\n  cirro site queue --dead\n  cirro site queue requeue images 0197…\n  \
         cirro site queue drop images 0197…\n\n\
@@ -41,13 +50,15 @@ pub(crate) enum Verb {
 impl Verb {
     /// Whether it runs until it is told to end.
     pub(crate) fn serves(&self) -> bool {
-        matches!(self, Self::Bus(_) | Self::Up(_))
+        matches!(self, Self::Bus(_) | Self::Up(_) | Self::Simulate(_))
     }
     pub(crate) async fn run(self, global: &Global) -> Result<(), Failure> {
         match self {
             Self::Init(args) => args.run().await,
             Self::Bus(args) => args.run().await,
             Self::Up(args) => args.run().await,
+            Self::Simulate(args) => args.run().await,
+            Self::SimulatePower(args) => args.run().await,
             Self::Queue(args) => args.run(&Site::open(global)?).await,
             Self::Backup(args) => args.run().await,
             Self::Restore(args) => args.run().await,

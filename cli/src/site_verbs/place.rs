@@ -26,6 +26,6 @@ impl PlaceArgs {
             return Ok(Whole { credential, bus: bus.or(noted.bus), ..noted });
         }
         let registry = self.registry.unwrap_or_default();
-        Ok(Whole { registry, bus, credential: credential.unwrap_or_default() })
+        Ok(Whole { registry, bus, credential: credential.unwrap_or_default(), nodes: None })
     }
 }

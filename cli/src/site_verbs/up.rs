@@ -4,6 +4,7 @@ use crate::{
     failure::Failure,
     out,
     profile::{Folder, Profile},
+    simulated::Fare,
 };
 use cirro_deploy::site::up::{self, Options, Started, Workers};
 use cirro_identity::bootstrap::FirstAdmin;
@@ -34,10 +35,16 @@ pub(crate) struct UpArgs {
     /// Where the agents of nodes call
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:7444")]
     nodes_listen: SocketAddr,
+    /// Add this many simulated nodes, which one more process has, with a public image `demo`: see `cirro site simulate`
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    simulate: Option<u32>,
+    #[command(flatten)]
+    fare: Fare,
 }
 
 impl UpArgs {
     pub(crate) async fn run(self) -> Result<(), Failure> {
+        let fare = self.fare;
         let options = Options {
             data: self.data,
             name: self.name,
@@ -46,6 +53,7 @@ impl UpArgs {
             etcd: self.etcd,
             listen: self.listen,
             nodes: Some(self.nodes_listen),
+            simulation: self.simulate.map(|nodes| fare.of(nodes, 1)),
         };
         // there is no request here whose id would help
         up::run(options, ready).await.map_err(|error| Failure::of(error, ""))

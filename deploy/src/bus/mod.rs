@@ -12,6 +12,7 @@ use crate::{
         nginx::Nginx,
     },
     http::wait_for_the_end,
+    limits::allow_many_connections,
     serve::renewal,
 };
 use cirro_client::{
@@ -59,6 +60,8 @@ pub struct Options {
 /// # Errors
 /// One sentence that says what to do, for whatever keeps it from starting.
 pub async fn run(options: Options, ready: impl FnOnce(&str)) -> Result<()> {
+    // nginx gets what this process has
+    allow_many_connections();
     let nginx = Nginx::prepare(&options.folder)?;
     let credential = credential(&options)?;
     let bus = bus(&options, nginx.folder())?;

@@ -12,6 +12,7 @@ pub use options::Options;
 
 use crate::{
     http::{self, Serving},
+    limits::allow_many_connections,
     metrics::Exporter,
     tasks,
 };
@@ -30,6 +31,7 @@ const GRACE: Duration = Duration::from_secs(10);
 /// # Errors
 /// One sentence that says what to do, for whatever keeps it from starting.
 pub async fn run(options: Options, ready: impl FnOnce(&str)) -> Result<()> {
+    allow_many_connections();
     let credential = credential(&options).await?;
     let tls = credential.tls()?;
     let verifier = Arc::new(Verifier::default());

@@ -34,6 +34,9 @@ pub struct Whole {
     pub bus: Option<String>,
     /// The folder of a credential of the site.
     pub credential: PathBuf,
+    /// Where nodes call, if it takes any.
+    #[serde(default)]
+    pub nodes: Option<String>,
 }
 
 impl Whole {

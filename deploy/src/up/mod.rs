@@ -6,18 +6,16 @@ mod services;
 mod simulated;
 
 pub use options::Options;
-pub use simulated::{Boot, Failing, Simulation};
 
 use crate::{
     data::Data,
     http::{self, Serving},
     metrics::Exporter,
+    simulated::{Machines, settings},
 };
-use cirro_compute::fence::{Fence, FenceCommand, Patience, Takeover};
+use cirro_compute::fence::{Fence, FenceCommand, Takeover};
 use cirro_identity::bootstrap::{self, FirstAdmin};
 use cirro_models::{Error, Result};
-use cirro_node_agent_core::agent::Settings;
-use simulated::Machines;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 /// How long requests under way are given when the site ends.
@@ -34,12 +32,6 @@ pub struct FirstLogin {
 /// The site's own fence command.
 pub(crate) fn fence(command: Option<PathBuf>) -> Result<Option<Arc<dyn Fence>>> {
     command.map(|path| FenceCommand::at(path).map(|fence| Arc::new(fence) as Arc<dyn Fence>)).transpose()
-}
-
-/// Simulated agents report often enough not to be taken for silent, and for it to show soon when they are stuck.
-fn settings(patience: Patience) -> Settings {
-    let usual = Settings::default();
-    Settings { heartbeat: usual.heartbeat.min(patience.silent / 4).min(patience.stuck / 2), ..usual }
 }
 
 /// Runs a site until it is told to end. `keep` is called at the first start, *before* the administrator exists, with

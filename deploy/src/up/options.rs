@@ -1,6 +1,6 @@
 //! What `cirro up` can be told.
 
-use crate::up::simulated::Simulation;
+use crate::simulated::Simulation;
 use cirro_compute::fence::Patience;
 use cirro_models::{Error, Result};
 use std::{net::SocketAddr, path::PathBuf};
@@ -36,6 +36,6 @@ impl Options {
                 ),
             ));
         }
-        self.simulation.check()
+        self.simulation.check(Simulation::MOST_HERE)
     }
 }

@@ -62,6 +62,11 @@ pub fn signal(name: &str, process: u32) {
     assert!(Command::new("kill").args([format!("-{name}"), process.to_string()]).status().unwrap().success());
 }
 
+/// The same to one that may have ended by now.
+pub fn signal_if_there(name: &str, process: u32) {
+    let _ = Command::new("kill").args([format!("-{name}"), process.to_string()]).output();
+}
+
 /// A program of the workspace, which cargo puts one folder above the tests.
 pub fn program(name: &str) -> PathBuf {
     let own = std::env::current_exe().unwrap();

@@ -49,14 +49,21 @@ pub const SERVICES: [&str; 4] = ["identity", "compute", "storage", "images"];
 impl Many {
     /// Two processes of each service, a bus, PostgreSQL and etcd; all of it answers.
     pub fn start() -> Self {
+        Self::with(&[])
+    }
+    /// The same with so many simulated nodes, which have joined.
+    pub fn simulated(nodes: usize, words: &[&str]) -> Self {
+        Self::with(&[&["--simulate", &nodes.to_string()], words].concat())
+    }
+    fn with(words: &[&str]) -> Self {
         let any = || format!("127.0.0.1:{}", free_port());
-        let site = Self::at([any(), any()], |_, _| {});
+        let site = Self::at([any(), any()], words, |_, _| {});
         site.login();
         site
     }
     /// The same, made from a backup, where another one was.
     pub fn put_back(backup: &Path, place: [String; 2]) -> Self {
-        let site = Self::at(place, |folder, postgres| {
+        let site = Self::at(place, &[], |folder, postgres| {
             let mut command = cirro(&folder.join(PROFILE));
             command.args(["site", "restore", "--name", "many", "--from"]).arg(backup).arg("--data");
             did(command.arg(folder.join("up")).env("CIRRO_POSTGRES", &postgres.url)).text();
@@ -72,7 +79,7 @@ impl Many {
     pub fn place(&self) -> [String; 2] {
         [&self.url, &self.nodes].map(|url| url.trim_start_matches("https://").to_owned())
     }
-    fn at([listen, nodes]: [String; 2], prepare: impl FnOnce(&Path, &Postgres)) -> Self {
+    fn at([listen, nodes]: [String; 2], words: &[&str], prepare: impl FnOnce(&Path, &Postgres)) -> Self {
         // one that failed before this one leaves nothing behind
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = tempfile::Builder::new().prefix("cirro-many-").tempdir_in("/var/tmp").unwrap();
@@ -96,7 +103,7 @@ impl Many {
             "--data",
         ]);
         command.arg(folder.path().join("up")).args(["--etcd", &etcd.url(), "--listen", &listen]);
-        command.args(["--nodes-listen", &nodes]).env("CIRRO_POSTGRES", &postgres.url);
+        command.args(["--nodes-listen", &nodes]).args(words).env("CIRRO_POSTGRES", &postgres.url);
         command.stdout(File::create(&out).unwrap()).stderr(File::create(&log).unwrap());
         let mut up = command.spawn().unwrap();
         until(LIMIT, "the site answers", || {

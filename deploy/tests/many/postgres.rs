@@ -25,6 +25,10 @@ impl Postgres {
         let folder = folder.join("postgres");
         Self { url: script("start", &folder, Some(address)), folder }
     }
+    /// Kills it without a word, and starts it again with its data.
+    pub fn crash(&self) {
+        script("crash", &self.folder, None);
+    }
     /// Ends all connections and starts it again.
     pub fn restart(&self) {
         script("restart", &self.folder, None);

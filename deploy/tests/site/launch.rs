@@ -26,7 +26,7 @@ const COUNT: usize = 200;
 fn told(ledger: &Path, what: &str) -> (BTreeMap<String, usize>, BTreeSet<String>) {
     let (mut instances, mut nodes) = (BTreeMap::new(), BTreeSet::new());
     for line in fs::read_to_string(ledger).unwrap().lines() {
-        let [_time, node, instance, did] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
+        let [_time, node, instance, did, ..] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
         if did == what {
             *instances.entry(instance.to_owned()).or_default() += 1;
             nodes.insert(node.to_owned());

@@ -27,7 +27,7 @@ const LOST: [&str; 2] = ["node-0003", "node-0007"];
 pub fn places(ledger: &Path) -> BTreeMap<String, BTreeSet<String>> {
     let mut places: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for line in fs::read_to_string(ledger).unwrap().lines() {
-        let [_time, node, instance, did] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
+        let [_time, node, instance, did, ..] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
         let place = places.entry(instance.to_owned()).or_default();
         match did {
             "built" | "started" => drop(place.insert(node.to_owned())),

@@ -56,6 +56,10 @@ impl Renewal {
             }
         }
     }
+    /// From when on a look renews it.
+    pub fn due(&self) -> Result<Timestamp> {
+        self.held.renew_at()
+    }
     /// One look, at this moment.
     pub async fn look(&mut self, now: Timestamp) -> Result<Looked> {
         let found = self.take_over().await?;

@@ -13,13 +13,18 @@ use openssl::{
     error::ErrorStack,
     pkey::{PKey, Private},
     ssl::{
-        ConnectConfiguration, SslConnector, SslConnectorBuilder, SslMethod, SslOptions, SslSessionCacheMode,
+        ConnectConfiguration, SslConnector, SslConnectorBuilder, SslMethod, SslOptions, SslRef, SslSessionCacheMode,
         SslVerifyMode, SslVersion,
     },
     x509::{X509, X509Ref, X509VerifyResult, store::X509StoreBuilder},
 };
-use parking_lot::RwLock;
-use std::{fmt, io, path::Path, pin::Pin, sync::Arc};
+use parking_lot::{Mutex, RwLock};
+use std::{
+    fmt, io,
+    path::Path,
+    pin::Pin,
+    sync::{Arc, OnceLock},
+};
 
 /// What may be spoken, best first, as ALPN writes it (RFC 7301).
 pub(crate) const SPOKEN: &[u8] = b"\x02h2\x08http/1.1";
@@ -53,16 +58,43 @@ impl Identity {
     }
 }
 
+impl Identity {
+    /// Lets a connection show it.
+    fn show(&self, ssl: &mut SslRef) -> Result<(), ErrorStack> {
+        for (place, certificate) in self.chain.iter().enumerate() {
+            match place {
+                0 => ssl.set_certificate(certificate)?,
+                _ => ssl.add_chain_cert(certificate.clone())?,
+            }
+        }
+        ssl.set_private_key(&self.key)
+    }
+}
+
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Identity of {} certificates", self.chain.len())
     }
 }
 
+/// What connections are opened with now.
+struct Current {
+    /// Whom they trust; held once for all who trust the same.
+    trust: Arc<SslConnector>,
+    /// Who they say they are.
+    identity: Option<Identity>,
+}
+
+impl Current {
+    fn trusting(trust: Arc<SslConnector>, identity: Option<&Identity>) -> Arc<RwLock<Arc<Self>>> {
+        Arc::new(RwLock::new(Arc::new(Self { trust, identity: identity.cloned() })))
+    }
+}
+
 /// What connections are opened with; clones share it, so that a swap reaches them all.
 #[derive(Clone)]
 pub struct Tls {
-    current: Arc<RwLock<Arc<SslConnector>>>,
+    current: Arc<RwLock<Arc<Current>>>,
     role: Option<Arc<str>>,
     /// The name that goes along with the first message (SNI): where TLS is passed through, it says to which service.
     name: Option<Arc<str>>,
@@ -80,17 +112,23 @@ impl Tls {
                 )
             })?;
         }
-        Ok(Self { current: Arc::new(RwLock::new(Arc::new(builder.build()))), role: None, name: None })
+        Ok(Self { current: Current::trusting(Arc::new(builder.build()), None), role: None, name: None })
     }
     /// Trusts the authorities in this PEM text and no others, and shows this identity.
     pub fn site(ca: &[u8], identity: Option<&Identity>) -> Result<Self> {
-        Ok(Self { current: Arc::new(RwLock::new(Arc::new(of_site(ca, identity)?))), role: None, name: None })
+        Ok(Self { current: Current::trusting(of_site(ca)?, identity), role: None, name: None })
     }
     /// Trusts whoever is there: only for what is public, and checked by other means.
     pub(crate) fn blind() -> Result<Self> {
-        let mut builder = prepared().map_err(Error::internal)?;
-        builder.set_verify(SslVerifyMode::NONE);
-        Ok(Self { current: Arc::new(RwLock::new(Arc::new(builder.build()))), role: None, name: None })
+        static TRUST: OnceLock<Arc<SslConnector>> = OnceLock::new();
+        let trust = if let Some(trust) = TRUST.get() {
+            trust.clone()
+        } else {
+            let mut builder = prepared().map_err(Error::internal)?;
+            builder.set_verify(SslVerifyMode::NONE);
+            TRUST.get_or_init(|| Arc::new(builder.build())).clone()
+        };
+        Ok(Self { current: Current::trusting(trust, None), role: None, name: None })
     }
     /// The same for peers of one role, such as `cirro://lab/service/compute`: it takes the place of the name, because
     /// endpoints of a registry are known by address only. A bus that passes TLS through is told the role's DNS name.
@@ -101,8 +139,8 @@ impl Tls {
     }
     /// From now on, new connections trust and show this.
     pub fn swap(&self, ca: &[u8], identity: Option<&Identity>) -> Result<()> {
-        let fresh = Arc::new(of_site(ca, identity)?);
-        *self.current.write() = fresh;
+        let fresh = Current { trust: of_site(ca)?, identity: identity.cloned() };
+        *self.current.write() = Arc::new(fresh);
         Ok(())
     }
     /// Shakes hands over an open stream, offering these protocols, and says what is spoken.
@@ -115,10 +153,13 @@ impl Tls {
     where
         S: Io + 'static,
     {
-        let connector = self.current.read().clone();
-        let mut config: ConnectConfiguration = connector.configure()?;
+        let current = self.current.read().clone();
+        let mut config: ConnectConfiguration = current.trust.configure()?;
         config.set_verify_hostname(self.role.is_none());
         let mut ssl = config.into_ssl(self.name.as_deref().unwrap_or(address.host()))?;
+        if let Some(identity) = &current.identity {
+            identity.show(&mut ssl)?;
+        }
         ssl.set_alpn_protos(spoken)?;
         let mut stream = SslStream::new(ssl, stream)?;
         if let Err(error) = Pin::new(&mut stream).connect().await {
@@ -173,7 +214,20 @@ fn prepared() -> Result<SslConnectorBuilder, ErrorStack> {
     Ok(builder)
 }
 
-fn of_site(ca: &[u8], identity: Option<&Identity>) -> Result<SslConnector> {
+/// What trusts the authorities in this PEM text and no others. The last one is kept: a process that has thousands of
+/// identities trusts one site, and to make a connector takes tens of milliseconds, in which it reads the system's authorities.
+fn of_site(ca: &[u8]) -> Result<Arc<SslConnector>> {
+    static LAST: Mutex<Option<(Vec<u8>, Arc<SslConnector>)>> = Mutex::new(None);
+    let known = LAST.lock().as_ref().filter(|(known, _)| known == ca).map(|(_, trust)| trust.clone());
+    if let Some(known) = known {
+        return Ok(known);
+    }
+    let trust = Arc::new(trusting(ca)?);
+    *LAST.lock() = Some((ca.to_vec(), trust.clone()));
+    Ok(trust)
+}
+
+fn trusting(ca: &[u8]) -> Result<SslConnector> {
     let unusable =
         |error: ErrorStack| Error::invalid("ca", format!("it holds no usable certificate ({error}): give it as PEM"));
     let authorities = X509::stack_from_pem(ca).map_err(unusable)?;
@@ -188,15 +242,6 @@ fn of_site(ca: &[u8], identity: Option<&Identity>) -> Result<SslConnector> {
             store.add_cert(authority)?;
         }
         builder.set_cert_store(store.build());
-        if let Some(identity) = identity {
-            for (place, certificate) in identity.chain.iter().enumerate() {
-                match place {
-                    0 => builder.set_certificate(certificate)?,
-                    _ => builder.add_extra_chain_cert(certificate.clone())?,
-                }
-            }
-            builder.set_private_key(&identity.key)?;
-        }
         Ok(builder.build())
     };
     build().map_err(unusable)

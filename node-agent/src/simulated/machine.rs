@@ -1,13 +1,14 @@
 //! The simulated machine as the agent sees it.
 
 use super::{
+    event::{Event, What},
     fault::{Due, Faults},
     ledger::{Book, Place},
     world::{Counts, World},
 };
 use crate::{
     failure::{Failure, Result},
-    guest::{Guest, GuestDisk, GuestState, Mark, OffCause},
+    guest::{Guest, Mark, OffCause},
     hypervisor::{Health, Hypervisor, Observed},
 };
 use async_trait::async_trait;
@@ -19,7 +20,7 @@ use cirro_models::{
 use parking_lot::Mutex;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::{
-    sync::{Notify, watch},
+    sync::{Mutex as Turn, Notify, OwnedMutexGuard, watch},
     time::Instant,
 };
 
@@ -52,10 +53,36 @@ pub struct Simulated {
     faults: Faults,
     chance: Mutex<fastrand::Rng>,
     book: Option<Book>,
+    state: Arc<State>,
+}
+
+/// What the ledger's writer changes, too.
+#[derive(Debug, Default)]
+struct State {
     world: Mutex<World>,
+    /// Held from the judgement on what is there until that is changed.
+    turn: Arc<Turn<()>>,
     /// Whether the machine is not there any more; changed with the world only.
     lost: watch::Sender<bool>,
     changes: Arc<Notify>,
+}
+
+impl State {
+    fn of(world: World) -> Self {
+        let lost = watch::Sender::new(world.lost);
+        Self { world: Mutex::new(world), lost, ..Self::default() }
+    }
+    fn apply(&self, events: Vec<Event>) {
+        let mut world = self.world.lock();
+        for event in events {
+            if let Err(failure) = world.apply(event) {
+                tracing::error!(reason = failure.with_causes(), "a simulated machine did what it had not judged");
+            }
+        }
+        self.lost.send_if_modified(|lost| !std::mem::replace(lost, world.lost) && world.lost);
+        drop(world);
+        self.changes.notify_one();
+    }
 }
 
 impl Simulated {
@@ -67,9 +94,7 @@ impl Simulated {
             faults: Faults::default(),
             chance: Mutex::new(fastrand::Rng::with_seed(knobs.seed)),
             book: None,
-            world: Mutex::default(),
-            lost: watch::Sender::new(false),
-            changes: Arc::default(),
+            state: Arc::default(),
         }
     }
     /// The same with what goes wrong on it, counted from `began`.
@@ -77,55 +102,56 @@ impl Simulated {
     pub fn failing(self, began: Instant, faults: Vec<Due>) -> Self {
         Self { began, faults: Faults(faults), ..self }
     }
-    /// The same with a ledger of what is done to its guests.
+    /// The same with a ledger of what is done to its guests. It begins with what that says is there.
     #[must_use]
-    pub fn recorded(self, book: Option<Book>) -> Self {
-        Self { book, ..self }
+    pub fn recorded(self, mut book: Option<Book>) -> Self {
+        let world = book.as_mut().map(Book::past).unwrap_or_default();
+        Self { book, state: Arc::new(State::of(world)), ..self }
     }
     /// The machine vanishes with all its guests, and nothing can be done there any more.
-    pub async fn lose(&self) {
-        let guests = {
-            let mut world = self.world.lock();
-            self.lost.send_replace(true);
-            std::mem::take(&mut world.guests)
-        };
-        for id in guests.into_keys() {
-            // without a writer there is nothing to tell
-            if let Some(Ok(place)) = self.place().await.transpose() {
-                place.write(id, "lost");
-            }
+    ///
+    /// # Errors
+    /// The ledger can't tell of it: it is still there.
+    pub async fn lose(&self) -> Result<()> {
+        let (turn, place) = self.begin().await?;
+        let ids: Vec<_> = self.state.world.lock().guests.keys().copied().collect();
+        if self.is_lost() {
+            return Ok(());
         }
+        // the machine first: one whose loss was half written is lost, and the rest of it follows
+        let all = std::iter::once(None).chain(ids.into_iter().map(Some));
+        self.commit(turn, place, all.map(|of| Event { of, what: What::Lost }).collect()).await
     }
     /// Whether it has vanished, or was switched off: nothing runs there, and nothing ever will.
     pub fn is_lost(&self) -> bool {
-        *self.lost.borrow()
+        *self.state.lost.borrow()
     }
     /// Returns when it is lost.
     pub async fn until_lost(&self) {
         // this machine is the sender: it can't go before its receiver
-        let _ = self.lost.subscribe().wait_for(|lost| *lost).await;
+        let _ = self.state.lost.subscribe().wait_for(|lost| *lost).await;
     }
-    /// How often each thing was done.
+    /// How often each thing was done, over all lives of its ledger.
     pub fn counts(&self) -> Counts {
-        self.world.lock().counts
+        self.state.world.lock().counts
     }
     /// Destroys a guest behind the agent's back.
-    pub fn destroy(&self, id: Id<Instance>) {
-        self.switch_off(id, OffCause::Host);
+    pub async fn destroy(&self, id: Id<Instance>) -> Result<()> {
+        self.switch_off(id, OffCause::Host).await
     }
     /// Lets a guest switch itself off.
-    pub fn power_off_inside(&self, id: Id<Instance>) {
-        self.switch_off(id, OffCause::Guest);
+    pub async fn power_off_inside(&self, id: Id<Instance>) -> Result<()> {
+        self.switch_off(id, OffCause::Guest).await
     }
-    /// Puts guests and volumes on the machine as they are.
+    /// Puts guests and volumes on the machine as they are; no ledger tells of it.
     pub fn put(&self, guests: Vec<Guest>, volumes: BTreeSet<Id<Volume>>) {
-        let mut world = self.world.lock();
+        let mut world = self.state.world.lock();
         world.guests.extend(guests.into_iter().map(|guest| (guest.id(), guest)));
         world.volumes.extend(volumes);
     }
     /// What there is.
     pub fn look(&self) -> Observed {
-        let world = self.world.lock();
+        let world = self.state.world.lock();
         Observed {
             guests: world.guests.values().cloned().collect(),
             files: world.guests.keys().copied().collect(),
@@ -133,12 +159,8 @@ impl Simulated {
         }
     }
 
-    fn switch_off(&self, id: Id<Instance>, cause: OffCause) {
-        if let Some(guest) = self.world.lock().guests.get_mut(&id).filter(|guest| guest.state.is_on()) {
-            guest.state = GuestState::Off(cause);
-            guest.address = None;
-        }
-        self.changes.notify_one();
+    async fn switch_off(&self, id: Id<Instance>, cause: OffCause) -> Result<()> {
+        self.act(Some(id), |world| Ok(world.guest(id)?.state.is_on().then_some(What::WentOff(cause)))).await
     }
 
     /// Passes the time of an operation, which never ends on a machine that hangs.
@@ -159,45 +181,49 @@ impl Simulated {
         let [least, most] = self.knobs.boot.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
         Duration::from_millis(self.chance.lock().u64(least..=most.max(least)))
     }
-    async fn place(&self) -> Result<Option<Place>> {
-        match &self.book {
-            Some(book) => book.place().await.map(Some),
-            None => Ok(None),
-        }
-    }
 
-    async fn change<T>(&self, what: impl FnOnce(&mut World) -> Result<T>) -> Result<T> {
-        self.pass(self.knobs.delay).await;
-        self.enter(what)
+    /// The turn of an operation, and its place in the ledger.
+    async fn begin(&self) -> Result<(OwnedMutexGuard<()>, Option<Place>)> {
+        let turn = self.state.turn.clone().lock_owned().await;
+        let place = match &self.book {
+            Some(book) => Some(book.place().await?),
+            None => None,
+        };
+        Ok((turn, place))
     }
-    fn enter<T>(&self, what: impl FnOnce(&mut World) -> Result<T>) -> Result<T> {
-        let mut world = self.world.lock();
-        if self.is_lost() {
-            return Err(Failure::new("the simulated machine has crashed, as --fail says"));
-        }
-        let done = what(&mut world);
-        drop(world);
-        self.changes.notify_one();
-        done
-    }
-    /// A change with a line in the ledger, unless it was made before.
-    async fn record(&self, id: Id<Instance>, done: &str, what: impl FnOnce(&mut World) -> Result<bool>) -> Result<()> {
-        let place = self.place().await?;
-        // in one go with the change: an agent that is killed here has done both or neither
-        self.enter(|world| {
-            let changed = what(world)?;
-            if let Some(place) = place.filter(|_| changed) {
-                place.write(id, done);
+    /// Does what the judge says of what is there, if that is anything.
+    async fn act(&self, of: Option<Id<Instance>>, judge: impl FnOnce(&World) -> Result<Option<What>>) -> Result<()> {
+        let (turn, place) = self.begin().await?;
+        let judged = {
+            let world = self.state.world.lock();
+            if world.lost {
+                return Err(Failure::new("the simulated machine has crashed, as --fail says, or was switched off"));
             }
-            Ok(())
-        })
+            judge(&world)?
+        };
+        match judged {
+            Some(what) => self.commit(turn, place, vec![Event { of, what }]).await,
+            None => Ok(()),
+        }
+    }
+    /// Writes down what is done and does it: both or neither, also where the agent is killed here.
+    async fn commit(&self, turn: OwnedMutexGuard<()>, place: Option<Place>, events: Vec<Event>) -> Result<()> {
+        let state = self.state.clone();
+        let apply = move |events| {
+            state.apply(events);
+            drop(turn);
+        };
+        let Some(place) = place else {
+            apply(events);
+            return Ok(());
+        };
+        place.write(events, apply).await
     }
     /// Refuses a build, if that is what goes wrong now.
     async fn may_build(&self, id: Id<Instance>) -> Result<()> {
-        let Some(refusal) = self.faults.refusal(self.began.elapsed(), &mut self.chance.lock()) else { return Ok(()) };
-        if let Some(place) = self.place().await? {
-            place.write(id, "refused");
-        }
+        let refusal = self.faults.refusal(self.began.elapsed(), &mut self.chance.lock());
+        let Some(refusal) = refusal else { return Ok(()) };
+        self.act(Some(id), |_| Ok(Some(What::Refused))).await?;
         Err(Failure::new(refusal))
     }
 
@@ -231,31 +257,25 @@ impl Hypervisor for Simulated {
     async fn build(&self, spec: &InstanceSpec, mark: &Mark) -> Result<()> {
         self.pass(self.knobs.delay).await;
         self.may_build(spec.id).await?;
-        self.record(spec.id, "built", |world| {
+        self.act(Some(spec.id), |world| {
             if world.guests.contains_key(&spec.id) {
-                return Ok(false);
+                return Ok(None);
             }
             self.has_room(world, spec)?;
-            let state = GuestState::Off(OffCause::Host);
-            let guest = Guest { mark: mark.clone(), state, disks: Vec::new(), address: None };
-            world.guests.insert(spec.id, guest);
-            world.counts.built += 1;
-            Ok(true)
+            Ok(Some(What::Built(mark.clone())))
         })
         .await
     }
 
     async fn resize(&self, spec: &InstanceSpec, mark: &Mark) -> Result<()> {
-        self.change(|world| {
+        self.pass(self.knobs.delay).await;
+        self.act(Some(mark.id), |world| {
             self.has_room(world, spec)?;
             let guest = world.guest(mark.id)?;
             if guest.state.is_on() {
                 return Err(Failure::new(format!("instance {} runs: its size stays until it is off", spec.name)));
             }
-            let resized = !guest.mark.is_size_of(spec);
-            guest.mark = mark.clone();
-            world.counts.resized += usize::from(resized);
-            Ok(())
+            Ok((guest.mark != *mark).then(|| What::Resized(mark.clone())))
         })
         .await
     }
@@ -263,135 +283,76 @@ impl Hypervisor for Simulated {
     async fn rebuild(&self, spec: &InstanceSpec, mark: &Mark) -> Result<()> {
         self.pass(self.knobs.delay).await;
         self.may_build(spec.id).await?;
-        self.record(spec.id, "rebuilt", |world| {
-            let guest = world.guest(spec.id)?;
-            let rebuilt = guest.mark.root_generation != mark.root_generation;
-            guest.mark = mark.clone();
-            guest.state = GuestState::Off(OffCause::Host);
-            guest.address = None;
-            world.counts.rebuilt += usize::from(rebuilt);
-            Ok(rebuilt)
+        self.act(Some(spec.id), |world| {
+            let rebuilt = world.guest(spec.id)?.mark.root_generation != mark.root_generation;
+            Ok(rebuilt.then(|| What::Rebuilt(mark.clone())))
         })
         .await
     }
 
     async fn note(&self, mark: &Mark) -> Result<()> {
-        self.change(|world| {
-            world.guest(mark.id)?.mark = mark.clone();
-            Ok(())
+        self.pass(self.knobs.delay).await;
+        self.act(Some(mark.id), |world| {
+            let news = world.guest(mark.id)?.mark != *mark;
+            Ok(news.then(|| What::Noted(mark.clone())))
         })
         .await
     }
 
     async fn start(&self, id: Id<Instance>) -> Result<()> {
         self.pass(self.knobs.delay.max(self.boot_time())).await;
-        self.record(id, "started", |world| {
-            world.addresses += 1;
-            let [_, a, b, c] = world.addresses.to_be_bytes();
-            let guest = world.guest(id)?;
-            if guest.state.is_on() {
-                return Ok(false);
-            }
-            guest.state = GuestState::Running;
-            guest.address = Some(format!("10.{a}.{b}.{c}"));
-            for disk in &mut guest.disks {
-                disk.live = true;
-            }
-            world.counts.started += 1;
-            Ok(true)
-        })
-        .await
+        self.act(Some(id), |world| Ok((!world.guest(id)?.state.is_on()).then_some(What::Started))).await
     }
 
     async fn shutdown(&self, id: Id<Instance>) -> Result<()> {
-        self.change(|world| {
-            let guest = world.guest(id)?;
-            if guest.state.is_on() {
-                guest.state = GuestState::Off(OffCause::Guest);
-                guest.address = None;
-                world.counts.shut_down += 1;
-            }
-            Ok(())
-        })
-        .await
+        self.pass(self.knobs.delay).await;
+        self.act(Some(id), |world| Ok(world.guest(id)?.state.is_on().then_some(What::ShutDown))).await
     }
 
     async fn kill(&self, id: Id<Instance>) -> Result<()> {
-        self.change(|world| {
-            let guest = world.guest(id)?;
-            if guest.state.is_on() {
-                guest.state = GuestState::Off(OffCause::Host);
-                guest.address = None;
-                world.counts.killed += 1;
-            }
-            Ok(())
-        })
-        .await
+        self.pass(self.knobs.delay).await;
+        self.act(Some(id), |world| Ok(world.guest(id)?.state.is_on().then_some(What::Killed))).await
     }
 
     async fn remove(&self, id: Id<Instance>) -> Result<()> {
         self.pass(self.knobs.delay).await;
-        self.record(id, "removed", |world| {
-            let removed = world.guests.remove(&id).is_some();
-            world.counts.removed += usize::from(removed);
-            Ok(removed)
-        })
-        .await
+        self.act(Some(id), |world| Ok(world.guests.contains_key(&id).then_some(What::Removed))).await
     }
 
     async fn make_volume(&self, spec: &VolumeSpec) -> Result<()> {
-        self.change(|world| {
-            world.counts.volumes_made += usize::from(world.volumes.insert(spec.id));
-            Ok(())
-        })
-        .await
+        self.pass(self.knobs.delay).await;
+        self.act(None, |world| Ok((!world.volumes.contains(&spec.id)).then_some(What::VolumeMade(spec.id)))).await
     }
 
     async fn remove_volume(&self, id: Id<Volume>) -> Result<()> {
-        self.change(|world| {
-            world.counts.volumes_removed += usize::from(world.volumes.remove(&id));
-            Ok(())
-        })
-        .await
+        self.pass(self.knobs.delay).await;
+        self.act(None, |world| Ok(world.volumes.contains(&id).then_some(What::VolumeRemoved(id)))).await
     }
 
     async fn attach(&self, id: Id<Instance>, volume: Id<Volume>) -> Result<()> {
-        self.change(|world| {
+        self.pass(self.knobs.delay).await;
+        self.act(Some(id), |world| {
             if !world.volumes.contains(&volume) {
                 return Err(Failure::new(format!("volume {volume} does not lie on this node")));
             }
-            let guest = world.guest(id)?;
-            let live = guest.state.is_on();
-            if guest.disk(volume).is_none() {
-                let device = format!("vd{}", char::from(b'b' + u8::try_from(guest.disks.len() % 24).unwrap_or(0)));
-                guest.disks.push(GuestDisk { volume_id: volume, device, kept: true, live });
-                world.counts.attached += 1;
-            }
-            Ok(())
+            Ok(world.guest(id)?.disk(volume).is_none().then_some(What::Attached(volume)))
         })
         .await
     }
 
     async fn detach(&self, id: Id<Instance>, volume: Id<Volume>) -> Result<()> {
-        self.change(|world| {
-            let guest = world.guest(id)?;
-            let before = guest.disks.len();
-            guest.disks.retain(|disk| disk.volume_id != volume);
-            world.counts.detached += before - world.guest(id)?.disks.len();
-            Ok(())
-        })
-        .await
+        self.pass(self.knobs.delay).await;
+        self.act(Some(id), |world| Ok(world.guest(id)?.disk(volume).map(|_| What::Detached(volume)))).await
     }
 
     async fn console_tail(&self, id: Id<Instance>, max_bytes: usize) -> Result<String> {
-        self.change(|world| {
-            let text = format!("this is {}, a simulated guest\n", world.guest(id)?.mark.name);
-            Ok(text.chars().take(max_bytes).collect())
-        })
-        .await
+        self.pass(self.knobs.delay).await;
+        let world = self.state.world.lock();
+        let text = format!("this is {}, a simulated guest\n", world.guest(id)?.mark.name);
+        Ok(text.chars().take(max_bytes).collect())
     }
 
     fn changes(&self) -> Arc<Notify> {
-        self.changes.clone()
+        self.state.changes.clone()
     }
 }

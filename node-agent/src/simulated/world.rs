@@ -1,10 +1,11 @@
-//! The books of a simulated machine.
+//! The world of a simulated machine: what there is on it. It changes by [`Event`]s only, live and when it is replayed.
 
+use super::event::{Event, What};
 use crate::{
     failure::{Failure, Result},
-    guest::Guest,
+    guest::{Guest, GuestDisk, GuestState, Mark, OffCause},
 };
-use cirro_models::{Id, compute::Instance, storage::Volume};
+use cirro_models::{GiB, Id, MiB, Vcpus, compute::Instance, storage::Volume};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How often each thing was done to guests and volumes, so that tests can prove that nothing was done twice.
@@ -29,11 +30,104 @@ pub(super) struct World {
     pub(super) guests: BTreeMap<Id<Instance>, Guest>,
     pub(super) volumes: BTreeSet<Id<Volume>>,
     pub(super) counts: Counts,
-    pub(super) addresses: u32,
+    /// Whether the machine is not there any more.
+    pub(super) lost: bool,
+    addresses: u32,
 }
 
 impl World {
-    pub(super) fn guest(&mut self, id: Id<Instance>) -> Result<&mut Guest> {
-        self.guests.get_mut(&id).ok_or_else(|| Failure::new(format!("there is no guest of instance {id} on this node")))
+    pub(super) fn guest(&self, id: Id<Instance>) -> Result<&Guest> {
+        self.guests.get(&id).ok_or_else(|| absent(id))
     }
+
+    /// Does what was done.
+    ///
+    /// # Errors
+    /// It is none of this world: its guest is not there.
+    pub(super) fn apply(&mut self, event: Event) -> Result<()> {
+        match (event.of, event.what) {
+            (None, What::Lost) => self.lost = true,
+            (_, What::VolumeMade(volume)) => self.counts.volumes_made += usize::from(self.volumes.insert(volume)),
+            (_, What::VolumeRemoved(volume)) => {
+                self.counts.volumes_removed += usize::from(self.volumes.remove(&volume));
+            }
+            (Some(_), What::Refused) => {}
+            (Some(id), What::Built(mark)) => {
+                let state = GuestState::Off(OffCause::Host);
+                self.guests.insert(id, Guest { mark, state, disks: Vec::new(), address: None });
+                self.counts.built += 1;
+            }
+            (Some(id), What::Removed) => self.counts.removed += usize::from(self.guests.remove(&id).is_some()),
+            (Some(id), What::Lost) => drop(self.guests.remove(&id)),
+            (Some(id), what) => self.change(id, what)?,
+            (None, what) => return Err(Failure::new(format!("{what:?} is told of no guest"))),
+        }
+        Ok(())
+    }
+
+    /// Does what leaves a guest there.
+    fn change(&mut self, id: Id<Instance>, what: What) -> Result<()> {
+        let (guest, counts) = (self.guests.get_mut(&id).ok_or_else(|| absent(id))?, &mut self.counts);
+        match what {
+            What::Noted(mark) => guest.mark = mark,
+            What::Resized(mark) => {
+                counts.resized += usize::from(size(&guest.mark) != size(&mark));
+                guest.mark = mark;
+            }
+            What::Rebuilt(mark) => {
+                counts.rebuilt += usize::from(guest.mark.root_generation != mark.root_generation);
+                guest.mark = mark;
+                guest.go_off(OffCause::Host);
+            }
+            What::Started => {
+                self.addresses += 1;
+                guest.go_on(self.addresses);
+                counts.started += 1;
+            }
+            What::ShutDown => {
+                guest.go_off(OffCause::Guest);
+                counts.shut_down += 1;
+            }
+            What::Killed => {
+                guest.go_off(OffCause::Host);
+                counts.killed += 1;
+            }
+            What::WentOff(cause) => guest.go_off(cause),
+            What::Attached(volume) => {
+                guest.take(volume);
+                counts.attached += 1;
+            }
+            What::Detached(volume) => {
+                guest.disks.retain(|disk| disk.volume_id != volume);
+                counts.detached += 1;
+            }
+            other => return Err(Failure::new(format!("{other:?} changes no guest"))),
+        }
+        Ok(())
+    }
+}
+
+impl Guest {
+    fn go_on(&mut self, address: u32) {
+        let [_, a, b, c] = address.to_be_bytes();
+        self.state = GuestState::Running;
+        self.address = Some(format!("10.{a}.{b}.{c}"));
+        self.disks.iter_mut().for_each(|disk| disk.live = true);
+    }
+    fn go_off(&mut self, cause: OffCause) {
+        self.state = GuestState::Off(cause);
+        self.address = None;
+    }
+    fn take(&mut self, volume_id: Id<Volume>) {
+        let device = format!("vd{}", char::from(b'b' + u8::try_from(self.disks.len() % 24).unwrap_or(0)));
+        self.disks.push(GuestDisk { volume_id, device, kept: true, live: self.state.is_on() });
+    }
+}
+
+fn absent(id: Id<Instance>) -> Failure {
+    Failure::new(format!("there is no guest of instance {id} on this node"))
+}
+
+fn size(mark: &Mark) -> (Vcpus, MiB, GiB) {
+    (mark.vcpus, mark.memory_mib, mark.disk_gib)
 }

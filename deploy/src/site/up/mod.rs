@@ -3,6 +3,7 @@
 
 mod options;
 mod process;
+mod simulated;
 
 pub(super) use options::database;
 pub use options::{Options, Workers};
@@ -10,6 +11,7 @@ pub use options::{Options, Workers};
 use crate::{
     data::Data,
     http::wait_for_the_end,
+    simulated::{Simulation, apart},
     site::{self, AUTHORITY, FIRST_ADMIN, METRICS_TOKEN, Whole},
 };
 use cirro_client::Http;
@@ -53,6 +55,9 @@ pub struct Started {
 /// # Errors
 /// One sentence that says what to do, for whatever keeps the site from starting.
 pub async fn run(options: Options, ready: impl FnOnce(&Started) -> Result<()>) -> Result<()> {
+    if let Some(simulation) = &options.simulation {
+        simulation.check(Simulation::MOST_APART)?;
+    }
     let data = Data::open(&options.data)?;
     let folder = data.folder("site")?;
     let new = {
@@ -66,25 +71,36 @@ pub async fn run(options: Options, ready: impl FnOnce(&Started) -> Result<()>) -
     let processes = processes(&options, &data, &folder)?;
 
     let url = format!("https://{}", options.listen);
-    let whole = Whole { registry: options.registry()?, bus: Some(url.clone()), credential: folder.join("bus") };
-    whole.note(&options.data)?;
+    let nodes = options.nodes.map(|address| format!("https://{address}"));
+    let (registry, bus) = (options.registry()?, Some(url.clone()));
+    Whole { registry, bus, credential: folder.join("bus"), nodes }.note(&options.data)?;
 
     let (changes, changed) = mpsc::channel(64);
     let turns = in_turn(processes).map(|turn| Turn::start(turn, &changes));
     tokio::spawn(note(data.path(PROCESSES), changed));
+    let mut machines = None;
 
     let ca_file = folder.join(AUTHORITY).join("ca.pem");
     let started = Started { url, listen: options.listen, ca_file, first_admin: folder.join(FIRST_ADMIN), new };
+    let begun = async {
+        answers(&started).await?;
+        Ok::<_, Error>(match &options.simulation {
+            Some(simulation) => simulated::begin(simulation, &options, &changes).await.map(Some),
+            None => Ok(None),
+        })
+    };
     tokio::select! {
         told = wait_for_the_end(false) => told?,
-        answers = answers(&started) => {
-            answers?;
+        begun = begun => {
+            // a login that nobody can be told later is kept also where nodes can't join
+            let simulated = begun?;
             ready(&started)?;
+            machines = simulated?;
             wait_for_the_end(false).await?;
         }
     }
     tracing::info!("the site ends; its guests run on");
-    for turn in turns {
+    for turn in machines.into_iter().chain(turns) {
         turn.end().await?;
     }
     Ok(())
@@ -142,6 +158,10 @@ fn processes(options: &Options, data: &Data, folder: &Path) -> Result<Vec<Proces
     let (registry, logs) = (options.registry()?, data.folder("logs")?);
     let (images, backups) = (data.folder("images")?, data.folder("backups")?);
     let words = |list: &[&str]| list.iter().map(OsString::from).collect::<Vec<_>>();
+    // what simulates a machine knows whether it is off
+    let fence = options.simulation.as_ref().map(|_| apart::fence(&options.data)).transpose()?;
+    let fence = fence.map(|fence| ["--fence-command".into(), OsString::from(fence)]).into_iter().flatten();
+    let fence: Vec<OsString> = fence.collect();
     let mut processes = Vec::new();
     for service in Service::ALL {
         let name = service.name();
@@ -159,7 +179,8 @@ fn processes(options: &Options, data: &Data, folder: &Path) -> Result<Vec<Proces
                     folder.join(FIRST_ADMIN).into(),
                 ]),
                 Service::Images => typed.extend([OsString::from("--data"), images.clone().into()]),
-                Service::Compute | Service::Storage => {}
+                Service::Compute => typed.extend(fence.iter().cloned()),
+                Service::Storage => {}
             }
             let secrets = vec![("CIRRO_DATABASE", database(&options.postgres, &options.name, service)?.0)];
             let name = format!("{name}-{n}");

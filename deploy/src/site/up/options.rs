@@ -1,5 +1,6 @@
 //! What `cirro site up` can be told.
 
+use crate::simulated::Simulation;
 use cirro_models::{Error, Name, Result, Service};
 use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, str::FromStr};
 
@@ -23,6 +24,8 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Where the agents of nodes call.
     pub nodes: Option<SocketAddr>,
+    /// Nodes that a process of their own simulates.
+    pub simulation: Option<Simulation>,
 }
 
 impl Options {

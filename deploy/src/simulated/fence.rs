@@ -22,7 +22,7 @@ impl Machines {
         Self { others, ..Self::default() }
     }
     /// They are known once they are made.
-    pub(super) fn are(&self, machines: HashMap<Name, Arc<Simulated>>) {
+    pub(crate) fn are(&self, machines: HashMap<Name, Arc<Simulated>>) {
         // a site makes them once
         let _ = self.simulated.set(machines);
     }
@@ -41,11 +41,7 @@ impl Machines {
 impl Fence for Machines {
     async fn off(&self, node: &Node) -> Result<()> {
         match self.of(node) {
-            Some(machine) if machine.is_lost() => Ok(()),
-            Some(machine) => {
-                machine.lose().await;
-                Ok(())
-            }
+            Some(machine) => machine.lose().await.map_err(|failure| Error::unavailable(failure.to_string())),
             None => self.other(node)?.off(node).await,
         }
     }

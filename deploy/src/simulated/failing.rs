@@ -2,7 +2,7 @@
 
 use cirro_models::{Error, Result};
 use cirro_node_agent_core::simulated::{Due, Fault};
-use std::{collections::BTreeMap, str::FromStr, time::Duration};
+use std::{collections::BTreeMap, fmt, ops::Range, str::FromStr, time::Duration};
 
 /// How the words are written.
 const SHAPE: &str = "write NODES:WHAT[@WHEN], such as node-0005:hang@30s, node-0001..0050:refuse or 5%:slow=2s";
@@ -46,19 +46,19 @@ pub(super) struct Plight {
     pub(super) ending: Option<(Ending, Duration)>,
 }
 
-/// Which of so many nodes meets what. Shares take different nodes, as long as there are any.
-pub(super) fn plights(all: &[Failing], nodes: u32, seed: u64) -> BTreeMap<u32, Plight> {
-    let mut order: Vec<u32> = (1..=nodes).collect();
+/// Which of the nodes with these numbers meets what. Shares take different nodes, as long as there are any.
+pub(super) fn plights(all: &[Failing], nodes: &Range<u32>, seed: u64) -> BTreeMap<u32, Plight> {
+    let mut order: Vec<u32> = nodes.clone().collect();
     fastrand::Rng::with_seed(seed).shuffle(&mut order);
     let mut chosen = order.into_iter().cycle();
     let mut plights: BTreeMap<u32, Plight> = BTreeMap::new();
     for failing in all {
         let numbers: Vec<u32> = match failing.nodes {
-            Nodes::Range(first, last) => (first..=last.min(nodes)).collect(),
+            Nodes::Range(first, last) => nodes.clone().filter(|number| (first..=last).contains(number)).collect(),
             // a share of few nodes is one of them at least
             Nodes::Share(percent) => {
-                let count = (u64::from(nodes) * u64::from(percent)).div_ceil(100);
-                chosen.by_ref().take(usize::try_from(count).unwrap_or(0)).collect()
+                let count = (nodes.len() * usize::from(percent)).div_ceil(100);
+                chosen.by_ref().take(count).collect()
             }
         };
         for number in numbers {
@@ -83,13 +83,43 @@ impl Plight {
 
 impl Failing {
     /// Refuses nodes that there are not.
-    pub(super) fn check(&self, nodes: u32) -> Result<()> {
-        match self.nodes {
-            Nodes::Range(_, last) if last > nodes => Err(Error::invalid(
-                "fail",
-                format!("node-{last:04} is not there: --simulate {nodes} makes node-0001 to node-{nodes:04}"),
-            )),
-            _ => Ok(()),
+    pub(super) fn check(&self, nodes: &Range<u32>) -> Result<()> {
+        let Nodes::Range(first, last) = self.nodes else { return Ok(()) };
+        match [first, last].into_iter().find(|number| !nodes.contains(number)) {
+            Some(other) => {
+                let there = format!("node-{:04} to node-{:04}", nodes.start, nodes.end.saturating_sub(1));
+                Err(wrong(format!("node-{other:04} is not there: this process has {there}")))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Failing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.nodes, self.what)?;
+        if self.from.is_zero() { Ok(()) } else { write!(f, "@{}ms", self.from.as_millis()) }
+    }
+}
+
+impl fmt::Display for Nodes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Range(first, last) => write!(f, "node-{first:04}..{last:04}"),
+            Self::Share(percent) => write!(f, "{percent}%"),
+        }
+    }
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Machine(Fault::Refuse) => f.write_str("refuse"),
+            Self::Machine(Fault::Hang) => f.write_str("hang"),
+            Self::Machine(Fault::Slow(delay)) => write!(f, "slow={}ms", delay.as_millis()),
+            Self::Machine(Fault::Error(percent)) => write!(f, "error={percent}%"),
+            Self::Silent => f.write_str("silent"),
+            Self::Crash => f.write_str("crash"),
         }
     }
 }

@@ -17,7 +17,9 @@ fn what_is_written_is_understood() {
         ("1%:silent", Nodes::Share(1), What::Silent, seconds(0)),
     ];
     for (text, nodes, what, from) in cases {
-        assert_eq!(read(text), Failing { nodes, what, from }, "{text}");
+        let failing = Failing { nodes, what, from };
+        assert_eq!(read(text), failing, "{text}");
+        assert_eq!(read(&failing.to_string()), failing, "it is said as it is read");
     }
 }
 
@@ -46,21 +48,25 @@ fn what_can_not_be_understood_is_told_how_to_write_it() {
         let said = text.parse::<Failing>().unwrap_err().to_string();
         assert!(said.contains(word), "{text}: {said}");
     }
-    assert!(read("node-0005:hang").check(5).is_ok() && read("5%:hang").check(1).is_ok());
-    let said = read("node-0001..0006:hang").check(5).unwrap_err().to_string();
-    assert!(said.contains("node-0006") && said.contains("node-0005"), "{said}");
+    assert!(read("node-0005:hang").check(&(1..6)).is_ok() && read("5%:hang").check(&(1..2)).is_ok());
+    for (text, nodes) in [("node-0001..0006:hang", 1..6), ("node-0006:hang", 7..12)] {
+        let said = read(text).check(&nodes).unwrap_err().to_string();
+        assert!(said.contains("node-0006 is not there"), "{said}");
+    }
 }
 
 #[test]
 fn the_same_seed_chooses_the_same_nodes_and_shares_different_ones() {
     let all = [read("5%:refuse"), read("2%:hang"), read("node-0001:crash@9s"), read("node-0001:silent@3s")];
-    let first = plights(&all, 100, 7);
-    assert_eq!(first, plights(&all, 100, 7));
-    assert_ne!(first, plights(&all, 100, 8));
+    let first = plights(&all, &(1..101), 7);
+    assert_eq!(first, plights(&all, &(1..101), 7));
+    assert_ne!(first, plights(&all, &(1..101), 8));
     let with = |fault| first.values().filter(|plight| plight.faults.iter().any(|due| due.fault == fault)).count();
     assert_eq!((with(Fault::Refuse), with(Fault::Hang)), (5, 2));
     assert!(first.values().all(|plight| plight.faults.len() <= 1));
     assert_eq!(first[&1].ending, Some((Ending::Silent, Duration::from_secs(3))), "what comes first ends it");
-    assert_eq!(plights(&[read("1%:hang")], 3, 7).len(), 1);
-    assert_eq!(plights(&[read("100%:hang"), read("100%:refuse")], 3, 7).len(), 3);
+    let later: Vec<u32> = plights(&[read("100%:hang"), read("node-0101:refuse")], &(100..103), 7).into_keys().collect();
+    assert_eq!(later, [100, 101, 102]);
+    assert_eq!(plights(&[read("1%:hang")], &(1..4), 7).len(), 1);
+    assert_eq!(plights(&[read("100%:hang"), read("100%:refuse")], &(1..4), 7).len(), 3);
 }

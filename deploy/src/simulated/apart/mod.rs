@@ -1,0 +1,102 @@
+//! `cirro site simulate`: a process of simulated nodes that joins a site as machines do, each with its own key and
+//! certificate. All that it has is in the folder `simulated` of the site: killed and started again, it goes on as the same
+//! nodes, with the guests that its ledger tells of.
+
+mod folder;
+mod image;
+mod joining;
+mod renewals;
+
+use super::{Lives, Simulation, power, settings};
+use crate::{http::wait_for_the_end, limits::allow_many_connections, site::Whole};
+use cirro_client::{Credential, Renewal};
+use cirro_compute::fence::Patience;
+use cirro_models::{Error, Result};
+use cirro_node_agent_core::http::HttpControlPlane;
+use folder::Folder;
+use joining::Joining;
+use std::{path::PathBuf, sync::Arc};
+use tokio::task::JoinSet;
+
+pub(crate) use folder::{FOLDER, fence};
+
+/// What a process of simulated nodes is told.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The folder of a site that `cirro site up` runs.
+    pub data: PathBuf,
+    /// Where that site takes nodes, if its folder does not say.
+    pub url: Option<String>,
+    /// The nodes. Without a ledger of their own they have one in the folder.
+    pub simulation: Simulation,
+    /// Whether the end of standard input ends it.
+    pub until_stdin_closes: bool,
+}
+
+/// Runs until it is told to end. `ready` is called when all agents work.
+///
+/// # Errors
+/// One sentence that says what to do, for whatever keeps it from starting.
+pub async fn run(options: Options, ready: impl FnOnce()) -> Result<()> {
+    let end = wait_for_the_end(options.until_stdin_closes);
+    tokio::pin!(end);
+    let (lives, mut beside) = tokio::select! {
+        told = &mut end => return told,
+        begun = begin(options) => begun?,
+    };
+    ready();
+    end.await?;
+    tracing::info!("the simulated nodes end; their guests run on");
+    lives.end().await;
+    beside.shutdown().await;
+    Ok(())
+}
+
+/// Everything begins: the machines, and what is done beside them.
+async fn begin(options: Options) -> Result<(Lives, JoinSet<()>)> {
+    let mut simulation = options.simulation;
+    simulation.check(Simulation::MOST_APART)?;
+    allow_many_connections();
+    let (data, numbers) = (options.data.clone(), simulation.numbers());
+    let whole = off_thread(move || Whole::of_folder(&data)).await?;
+    let url = options.url.or(whole.nodes).ok_or_else(|| {
+        let what = "this site does not say where it takes nodes: give it with --nodes-url https://HOST:PORT";
+        Error::invalid("nodes_url", what)
+    })?;
+    let data = options.data.clone();
+    let folder = Arc::new(off_thread(move || Folder::open(&data, numbers)).await?);
+    simulation.ledger.get_or_insert_with(|| folder.own("ledger"));
+    let ledger = simulation.open_ledger().await?;
+    let at = folder.clone();
+    if !off_thread(move || Ok(at.is_complete())).await? {
+        Joining::new(&options.data, &url, folder.clone(), &simulation).await?.all().await?;
+    }
+
+    let (mut lives, mut renewals) = (Lives::new(simulation.clone(), settings(Patience::default()), ledger), Vec::new());
+    for number in simulation.numbers() {
+        let (plane, renewal) = way(&url, folder.node(number)?).await?;
+        renewals.push(renewal);
+        lives.begin(number, Arc::new(plane))?;
+    }
+    let mut beside = JoinSet::new();
+    let at = folder.clone();
+    beside.spawn(power::serve(off_thread(move || at.listen()).await?, lives.machines()));
+    beside.spawn(renewals::run(renewals));
+    // it is held for as long as the nodes live
+    beside.spawn(async move {
+        let _folder = folder;
+        std::future::pending::<()>().await;
+    });
+    Ok((lives, beside))
+}
+
+/// The way of the node whose credential is in this folder to its control plane.
+async fn way(url: &str, folder: PathBuf) -> Result<(HttpControlPlane, Renewal)> {
+    let read = folder.clone();
+    let credential = off_thread(move || Credential::load(&read)).await?;
+    HttpControlPlane::certified(url, credential, folder)
+}
+
+async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(Error::internal)?
+}

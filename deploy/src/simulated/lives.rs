@@ -1,0 +1,115 @@
+//! The machines of one process with their agents, from their begin to their end.
+
+use super::{
+    Simulation,
+    failing::{Ending, Plight, plights},
+};
+use cirro_compute::fence::Patience;
+use cirro_models::{Name, Result};
+use cirro_node_agent_core::{
+    agent::{Agent, Settings},
+    control_plane::ControlPlane,
+    simulated::{Knobs, Ledger, Simulated},
+};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{sync::watch, time::Instant};
+
+/// A simulated machine tells of every change by itself, so nobody need look often.
+const LOOK: Duration = Duration::from_mins(1);
+
+/// Simulated agents report often enough not to be taken for silent.
+pub(crate) fn settings(patience: Patience) -> Settings {
+    let usual = Settings::default();
+    Settings { heartbeat: usual.heartbeat.min(patience.silent / 4).min(patience.stuck / 2), look: LOOK, ..usual }
+}
+
+/// The machines of one process.
+pub(crate) struct Lives {
+    simulation: Simulation,
+    settings: Settings,
+    ledger: Option<Ledger>,
+    plights: BTreeMap<u32, Plight>,
+    began: Instant,
+    made: HashMap<Name, Arc<Simulated>>,
+    end: watch::Sender<()>,
+}
+
+impl Lives {
+    /// None has begun.
+    pub(crate) fn new(simulation: Simulation, settings: Settings, ledger: Option<Ledger>) -> Self {
+        let plights = plights(&simulation.failing, &simulation.numbers(), simulation.seed);
+        let (began, end) = (Instant::now(), watch::Sender::new(()));
+        Self { simulation, settings, ledger, plights, began, made: HashMap::new(), end }
+    }
+    /// A machine begins, with what the ledger says of it, and its agent.
+    pub(crate) fn begin(&mut self, number: u32, control_plane: Arc<dyn ControlPlane>) -> Result<()> {
+        let name = Simulation::name(number)?;
+        let plight = self.plights.remove(&number).unwrap_or_default();
+        let machine = Simulated::new(self.knobs(number))
+            .failing(self.began, plight.faults.clone())
+            .recorded(self.ledger.as_ref().map(|ledger| ledger.book(name.clone())));
+        let machine = Arc::new(machine);
+        self.made.insert(name, machine.clone());
+        let agent = Agent::new(control_plane, machine.clone(), self.settings);
+        tokio::spawn(live(agent, machine, self.began, plight, self.end.subscribe()));
+        Ok(())
+    }
+    /// The machines by name.
+    pub(crate) fn machines(&self) -> HashMap<Name, Arc<Simulated>> {
+        self.made.clone()
+    }
+    /// Ends the agents; the ledger is complete then.
+    pub(crate) async fn end(self) {
+        drop(self.end);
+        if let Some(ledger) = self.ledger {
+            ledger.end().await;
+        }
+    }
+
+    fn knobs(&self, number: u32) -> Knobs {
+        let simulation = &self.simulation;
+        Knobs {
+            vcpus: i64::from(simulation.vcpus),
+            memory_mib: simulation.memory_mib(),
+            boot: simulation.boot.times(),
+            // each node has its own chance
+            seed: simulation.seed ^ (u64::from(number) << 32),
+            ..Knobs::default()
+        }
+    }
+}
+
+/// One agent, until its process ends or it meets its own end.
+async fn live(agent: Agent, machine: Arc<Simulated>, began: Instant, plight: Plight, mut ended: watch::Receiver<()>) {
+    if machine.is_lost() {
+        tracing::info!("a simulated node stays away: its machine was lost, as the ledger says");
+        return;
+    }
+    let stop = async move { drop(ended.changed().await) };
+    let its_end = async {
+        match plight.ending {
+            Some((ending, at)) => {
+                tokio::time::sleep_until(began + at).await;
+                ending
+            }
+            None => std::future::pending().await,
+        }
+    };
+    // the agent's future is dropped there, as by `kill -9`
+    let ending = tokio::select! {
+        () = agent.run(stop) => return,
+        // somebody has switched it off
+        () = machine.until_lost() => return,
+        ending = its_end => ending,
+    };
+    tracing::info!(?ending, "a simulated node meets its end, as --fail says");
+    if ending == Ending::Crash
+        && let Err(failure) = machine.lose().await
+    {
+        tracing::error!(reason = failure.with_causes(), "a simulated machine could not crash");
+    }
+}
