@@ -22,7 +22,7 @@ use virt::{connect::Connect, domain::Domain};
 
 const URI: &str = "test:///default";
 const GUESTS: usize = 50;
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 fn spec(n: usize) -> InstanceSpec {
     InstanceSpec {
@@ -80,17 +80,23 @@ async fn guests_live_and_go_and_an_agent_that_is_killed_makes_none_twice() {
         "none was made twice, and none taken over"
     );
 
-    ids.iter().for_each(|id| desk.wish(*id, Power::Stopped, false));
+    for id in &ids {
+        desk.wish(*id, Power::Stopped, false);
+    }
     desk.wait("all are off", SOON, |papers| all(papers, &ids, &InstanceStatus::Stopped)).await.unwrap();
     assert_eq!(count(&libvirt, &ids), (GUESTS, 0));
-    ids.iter().for_each(|id| desk.wish(*id, Power::Running, false));
+    for id in &ids {
+        desk.wish(*id, Power::Running, false);
+    }
     desk.wait("all run again", SOON, |papers| all(papers, &ids, &InstanceStatus::Running)).await.unwrap();
     desk.act(ids[0], ActionKind::Reboot);
     desk.wait("it is rebooted", SOON, |papers| (papers.ended.len() == 1).then_some(())).await.unwrap();
     assert_eq!(desk.with(|papers| papers.ended[0].error.clone()), None);
     assert_eq!(count(&libvirt, &ids), (GUESTS, GUESTS));
 
-    ids.iter().for_each(|id| desk.bury(*id));
+    for id in &ids {
+        desk.bury(*id);
+    }
     desk.wait("all are gone", SOON, |papers| papers.tombstones.is_empty().then_some(())).await.unwrap();
     assert_eq!(count(&libvirt, &ids), (0, 0));
     assert_eq!(libvirt.list_all_domains(0).unwrap().len(), foreign);
