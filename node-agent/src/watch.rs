@@ -91,7 +91,9 @@ impl Pace {
                 }
                 self.failures += 1;
                 let pause = FIRST_PAUSE * 2_u32.saturating_pow(self.failures - 1);
-                tokio::time::sleep(pause.min(LONGEST_PAUSE)).await;
+                // by chance up to a half less: not all nodes come back at the same moment
+                let share = 1.0 - fastrand::f64() / 2.0;
+                tokio::time::sleep(pause.min(LONGEST_PAUSE).mul_f64(share)).await;
                 None
             }
         }

@@ -19,15 +19,10 @@ use cirro_models::{
     identity::{JoinToken, Secret, join_token::NewJoinToken},
 };
 use cirro_node_agent_core::{join::join, machine::Capacity};
-use futures_util::{StreamExt, TryStreamExt, stream};
 use std::{collections::HashMap, path::Path, sync::Arc};
-
-/// Machines that join at a time: each takes a few handshakes.
-const AT_ONCE: usize = 16;
 
 /// All that is needed to join.
 pub(super) struct Joining {
-    http: Arc<Http>,
     session: Session,
     url: String,
     folder: Arc<Folder>,
@@ -36,7 +31,7 @@ pub(super) struct Joining {
 }
 
 impl Joining {
-    /// In the name of the site's first administrator, whose login is in the site's folder.
+    /// In the name of the site's first administrator, whose login is in the site's folder. Afterwards there is something to launch.
     pub(super) async fn new(data: &Path, url: &str, folder: Arc<Folder>, simulation: &Simulation) -> Result<Self> {
         let (site, whole) = (data.join("site"), data.to_owned());
         let bus = off_thread(move || crate::site::Whole::of_folder(&whole)).await?.bus;
@@ -47,19 +42,13 @@ impl Joining {
         let FirstAdmin { name, password, project } = off_thread(move || first_admin(&site)).await?;
         let login = Login { name: name.to_string(), secret: password, project: Some(project.to_string()) };
         let session = Session::new(http.clone(), login);
-        let known = nodes(&session.context().await?).await?;
-        Ok(Self { http, session, url: url.to_owned(), folder, simulation: simulation.clone(), known })
+        let ctx = session.context().await?;
+        image::ensure(&ctx, &http).await?;
+        let known = nodes(&ctx).await?;
+        Ok(Self { session, url: url.to_owned(), folder, simulation: simulation.clone(), known })
     }
-    /// All nodes join that have not, and there is something to launch.
-    pub(super) async fn all(self) -> Result<()> {
-        image::ensure(&self.session.context().await?, &self.http).await?;
-        let joined = stream::iter(self.simulation.numbers()).map(|number| self.one(number));
-        joined.buffer_unordered(AT_ONCE).try_collect::<()>().await?;
-        let folder = self.folder.clone();
-        off_thread(move || folder.complete()).await
-    }
-
-    async fn one(&self, number: u32) -> Result<()> {
+    /// The machine with this number joins, unless it has.
+    pub(super) async fn one(&self, number: u32) -> Result<()> {
         let wanted = self.simulation.node(number)?;
         let known = self.known.get(&wanted.name);
         let folder = self.folder.node(number)?;

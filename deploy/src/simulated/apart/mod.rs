@@ -14,11 +14,17 @@ use cirro_compute::fence::Patience;
 use cirro_models::{Error, Result};
 use cirro_node_agent_core::http::HttpControlPlane;
 use folder::Folder;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use joining::Joining;
-use std::{path::PathBuf, sync::Arc};
+use std::{ops::Range, path::PathBuf, pin::pin, sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 
 pub(crate) use folder::{FOLDER, fence};
+
+/// Machines that join at a time: each takes a few handshakes.
+const AT_ONCE: usize = 16;
+/// From one begin to the next: a thousand handshakes at the same moment are more than two processors do before callers give up.
+const PACE: Duration = Duration::from_millis(10);
 
 /// What a process of simulated nodes is told.
 #[derive(Debug, Clone)]
@@ -68,15 +74,16 @@ async fn begin(options: Options) -> Result<(Lives, JoinSet<()>)> {
     simulation.ledger.get_or_insert_with(|| folder.own("ledger"));
     let ledger = simulation.open_ledger().await?;
     let at = folder.clone();
+    let mut joining = None;
     if !off_thread(move || Ok(at.is_complete())).await? {
-        Joining::new(&options.data, &url, folder.clone(), &simulation).await?.all().await?;
+        joining = Some(Joining::new(&options.data, &url, folder.clone(), &simulation).await?);
     }
 
-    let (mut lives, mut renewals) = (Lives::new(simulation.clone(), settings(Patience::default()), ledger), Vec::new());
-    for number in simulation.numbers() {
-        let (plane, renewal) = way(&url, folder.node(number)?).await?;
-        renewals.push(renewal);
-        lives.begin(number, Arc::new(plane))?;
+    let mut lives = Lives::new(simulation.clone(), settings(Patience::default()), ledger);
+    let renewals = begin_nodes(&mut lives, simulation.numbers(), joining.as_ref(), &url, &folder).await?;
+    if joining.is_some() {
+        let at = folder.clone();
+        off_thread(move || at.complete()).await?;
     }
     let mut beside = JoinSet::new();
     let at = folder.clone();
@@ -88,6 +95,30 @@ async fn begin(options: Options) -> Result<(Lives, JoinSet<()>)> {
         std::future::pending::<()>().await;
     });
     Ok((lives, beside))
+}
+
+/// The nodes with these numbers begin, each as soon as it has joined: one that waited for the others would be silent.
+async fn begin_nodes(
+    lives: &mut Lives,
+    numbers: Range<u32>,
+    joining: Option<&Joining>,
+    url: &str,
+    folder: &Folder,
+) -> Result<Vec<Renewal>> {
+    let one = async |number| {
+        if let Some(joining) = joining {
+            joining.one(number).await?;
+        }
+        Ok::<_, Error>((number, way(url, folder.node(number)?).await?))
+    };
+    let mut ways = pin!(stream::iter(numbers).map(one).buffer_unordered(AT_ONCE));
+    let mut renewals = Vec::new();
+    while let Some((number, (plane, renewal))) = ways.try_next().await? {
+        renewals.push(renewal);
+        lives.begin(number, Arc::new(plane))?;
+        tokio::time::sleep(PACE).await;
+    }
+    Ok(renewals)
 }
 
 /// The way of the node whose credential is in this folder to its control plane.

@@ -12,7 +12,7 @@ use tokio::sync::mpsc::Sender;
 /// Its name, as that of its log.
 const NAME: &str = "simulated-1";
 /// How long nodes may take to join: at least, and each.
-const PATIENCE: [Duration; 2] = [Duration::from_secs(60), Duration::from_millis(200)];
+const PATIENCE: [Duration; 2] = [Duration::from_secs(60), Duration::from_millis(500)];
 /// How often there is a look whether they have.
 const LOOK: Duration = Duration::from_millis(100);
 
