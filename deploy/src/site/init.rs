@@ -63,7 +63,7 @@ pub fn init(folder: &Path, site: &Name, edge: &[String]) -> Result<Made> {
         }
     }
     let own = folder.join("bus").join(EDGE_FILE);
-    if !own.exists() {
+    if !edge_is_good(&own, &authority)? {
         write_private(&own, &authority.edge(edge)?)?;
         credentials.push(own);
     }
@@ -96,6 +96,15 @@ fn begin(folder: &Path, at: &Path, site: &Name) -> Result<Authority> {
     authority.save(&partial)?;
     fs::rename(&partial, at).map_err(Error::internal)?;
     Ok(authority)
+}
+
+/// Whether there is a certificate for callers that need not be renewed yet, or that is not ours to renew.
+fn edge_is_good(file: &Path, authority: &Authority) -> Result<bool> {
+    if !file.exists() {
+        return Ok(false);
+    }
+    let pem = fs::read(file).map_err(Error::internal)?;
+    Ok(!authority.edge_is_due(&pem, Timestamp::now())?)
 }
 
 /// Whether a folder holds a credential of this authority that need not be renewed yet.

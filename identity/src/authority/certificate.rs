@@ -3,7 +3,7 @@
 use super::{Authority, PKey, Private, Public};
 use cirro_models::{Name, SiteRole, Timestamp};
 use openssl::{
-    asn1::{Asn1Integer, Asn1Time},
+    asn1::{Asn1Integer, Asn1Time, Asn1TimeRef},
     bn::BigNum,
     error::ErrorStack,
     hash::MessageDigest,
@@ -81,6 +81,16 @@ pub(super) fn of_edge<T: HasPublic>(
     }
     let usage = ExtendedKeyUsage::new().server_auth().build()?;
     issued(authority, key, &mut names, usage, (Timestamp::now(), EDGE_LIFE))
+}
+
+/// Whether two thirds of a certificate's life are over.
+pub(super) fn is_due(certificate: &X509Ref, now: Timestamp) -> Result<bool, ErrorStack> {
+    let seconds = |until: &Asn1TimeRef| {
+        let passed = certificate.not_before().diff(until)?;
+        Ok::<_, ErrorStack>(i64::from(passed.days) * 86_400 + i64::from(passed.secs))
+    };
+    let now = Asn1Time::from_unix(now.micros() / 1_000_000)?;
+    Ok(seconds(&now)? * 3 >= seconds(certificate.not_after())? * 2)
 }
 
 fn issued<T: HasPublic>(

@@ -106,6 +106,16 @@ impl Authority {
         let (made, key) = (made.to_pem().map_err(Error::internal)?, key.private_key_to_pem_pkcs8());
         Ok([made, key.map_err(Error::internal)?].concat())
     }
+    /// Whether a server's certificate is one of this authority's that has lived two thirds of its life. One of another authority
+    /// is for its owner to renew.
+    ///
+    /// # Errors
+    /// It is no PEM text of a certificate.
+    pub fn edge_is_due(&self, pem: &[u8], now: Timestamp) -> Result<bool> {
+        let unusable = |error| Error::invalid("edge", format!("the edge's certificate can't be read ({error})"));
+        let made = X509::from_pem(pem).map_err(unusable)?;
+        Ok(made.verify(&self.key).map_err(unusable)? && certificate::is_due(&made, now).map_err(unusable)?)
+    }
     /// SHA-256 of its certificate (DER).
     pub(crate) fn fingerprint(&self) -> Result<[u8; 32]> {
         self.certificate.to_der().map(|der| openssl::sha::sha256(&der)).map_err(Error::internal)

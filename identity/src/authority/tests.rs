@@ -44,6 +44,19 @@ fn a_credential_says_its_role_and_when_it_was_made_and_is_signed_by_the_authorit
 }
 
 #[test]
+fn an_edge_of_ours_is_due_after_two_thirds_of_its_life_and_somebody_elses_never() {
+    let (ours, other) = (authority(), authority());
+    let names = ["cloud.example".to_owned(), "10.0.0.1".to_owned()];
+    let (made, foreign) = (ours.edge(&names).unwrap(), other.edge(&names).unwrap());
+    let after = |days: i64| Timestamp::now().plus_seconds(days * 86_400);
+    for (days, due) in [(0, false), (263, false), (266, true), (500, true)] {
+        assert_eq!(ours.edge_is_due(&made, after(days)).unwrap(), due, "{days} days");
+        assert!(!ours.edge_is_due(&foreign, after(days)).unwrap());
+    }
+    assert!(ours.edge_is_due(b"no certificate", after(0)).is_err());
+}
+
+#[test]
 fn a_request_gets_the_role_that_was_decided_on_and_not_the_one_that_it_asks_for() {
     let (authority, key) = (authority(), new_key().unwrap());
     let node = SiteRole::Node(cirro_models::Id::new());
