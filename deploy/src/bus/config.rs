@@ -19,6 +19,8 @@ pub(crate) struct Bus {
     pub(crate) credential: Word,
     /// The site's authority.
     pub(crate) ca: Word,
+    /// The most connections of one of nginx's workers.
+    pub(crate) connections: u64,
     /// As whom nginx's workers run, if it is started by root.
     pub(crate) user: Option<Word>,
 }
@@ -75,6 +77,7 @@ impl Bus {
             .replace("@CREDENTIAL@", &self.credential.0)
             .replace("@CA@", &self.ca.0);
         format!("# Written by `cirro site bus`: what is changed here is lost.\n{user}{module}{HEAD}{http}{stream}")
+            .replace("@CONNECTIONS@", &self.connections.to_string())
             .replace("@FOLDER@", &self.folder.0)
     }
     /// The part for nodes: by the name that an agent asks for, unopened.

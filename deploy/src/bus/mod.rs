@@ -33,6 +33,8 @@ const GATHER: Duration = Duration::from_millis(100);
 const BETWEEN: Duration = Duration::from_secs(1);
 /// How often nginx and the files of its certificates are looked after.
 const LOOK: Duration = Duration::from_secs(1);
+/// The most connections of one of nginx's workers: more than ten thousand nodes have.
+const CONNECTIONS: u64 = 32_768;
 /// Certificate and key that callers see, in the bus's folder of credentials.
 pub const EDGE_FILE: &str = "edge.pem";
 
@@ -60,11 +62,11 @@ pub struct Options {
 /// # Errors
 /// One sentence that says what to do, for whatever keeps it from starting.
 pub async fn run(options: Options, ready: impl FnOnce(&str)) -> Result<()> {
-    // nginx gets what this process has
-    allow_many_connections();
+    // nginx gets what this process has, and warns when it is told of more
+    let connections = allow_many_connections().min(CONNECTIONS);
     let nginx = Nginx::prepare(&options.folder)?;
     let credential = credential(&options)?;
-    let bus = bus(&options, nginx.folder())?;
+    let bus = bus(&options, nginx.folder(), connections)?;
     let tls = credential.tls()?;
     let mut follower = Follower::begin(&options.registry, &credential.registry_tls(&tls))?;
     let mut inner = Applied { nginx, text: String::new(), files: files(&options.credential).await, last: None };
@@ -107,7 +109,7 @@ fn credential(options: &Options) -> Result<Credential> {
     Ok(credential)
 }
 
-fn bus(options: &Options, folder: &Path) -> Result<Bus> {
+fn bus(options: &Options, folder: &Path, connections: u64) -> Result<Bus> {
     let at = options.credential.canonicalize().map_err(Error::internal)?;
     let file = |name: &str| Word::path(&at.join(name));
     let root = rustix::process::geteuid().is_root();
@@ -118,6 +120,7 @@ fn bus(options: &Options, folder: &Path) -> Result<Bus> {
         edge: file(EDGE_FILE)?,
         credential: file(CREDENTIAL_FILE)?,
         ca: file(CA_FILE)?,
+        connections,
         user: if root { Some(Word::new("www-data")?) } else { None },
     })
 }

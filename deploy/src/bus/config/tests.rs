@@ -9,6 +9,7 @@ fn bus() -> Bus {
         edge: word("/etc/cirro/bus/edge.pem"),
         credential: word("/etc/cirro/bus/credential.pem"),
         ca: word("/etc/cirro/bus/ca.pem"),
+        connections: 32768,
         user: Some(word("www-data")),
     }
 }
