@@ -48,8 +48,9 @@ impl Follow<'_> {
             if lines && told.as_ref() != Some(&tally) {
                 self.json_line("progress", &tally)?;
             }
-            bar.set_message(tally.line());
+            // the message draws, so it comes last
             bar.set_position(u64::try_from(tally.running).unwrap_or(0));
+            bar.set_message(tally.line());
             let rest = tally.rest(&said.value.status);
             if rest != Rest::UnderWay {
                 bar.finish_and_clear();
