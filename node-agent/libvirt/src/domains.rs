@@ -42,15 +42,9 @@ pub(crate) fn own(libvirt: &Connect, id: Id<Instance>, node: Id<Node>) -> Result
 
 /// A domain's mark, if it is a guest of this node.
 pub(crate) fn mark_of(domain: &Domain, node: Id<Node>) -> Result<Option<Mark>> {
-    let text = mark_text(domain)?;
-    Ok(text.map(|text| Element::parse(&text)).transpose()?.and_then(|element| mark::from_element(&element, node)))
-}
-
-/// A domain's mark as it is written there, whosever it is.
-pub(crate) fn mark_text(domain: &Domain) -> Result<Option<String>> {
     let kind = i32::try_from(sys::VIR_DOMAIN_METADATA_ELEMENT).unwrap_or(2);
     match domain.get_metadata(kind, Some(mark::NAMESPACE), sys::VIR_DOMAIN_AFFECT_CONFIG) {
-        Ok(text) => Ok(Some(text)),
+        Ok(text) => Ok(mark::from_element(&Element::parse(&text)?, node)),
         // A transient domain has no stored description; ours are never transient.
         Err(error)
             if matches!(

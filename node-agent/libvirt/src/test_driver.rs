@@ -7,7 +7,7 @@
 use crate::{
     connection::Connection,
     domain,
-    domains::{self, descriptions, exists, mark_text, not_here, own, require_off, state_of, switch_off, switch_on},
+    domains::{self, descriptions, exists, mark_of, not_here, own, require_off, state_of, switch_off, switch_on},
     mark,
     xml::Element,
 };
@@ -23,9 +23,13 @@ use cirro_node_agent_core::{
     hypervisor::{Health, Hypervisor, Observed},
 };
 use parking_lot::Mutex;
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 use tokio::sync::Notify;
-use virt::domain::Domain;
+use uuid::Uuid;
+use virt::{connect::Connect, domain::Domain};
 use virt_sys as sys;
 
 /// Whether a URI is one of the test driver's.
@@ -38,14 +42,29 @@ pub fn is_meant_by(uri: &str) -> bool {
 pub struct TestDriver {
     node: Id<Node>,
     connection: Arc<Connection>,
-    /// Marks by what is written on the domain: most are read again and again without having changed.
-    marks: Arc<Mutex<HashMap<String, Mark>>>,
+    marks: Arc<Marks>,
 }
+
+/// The marks of domains that were read, or nothing for those that are not this node's. Reading one costs libvirt more than all
+/// else that is looked at, and only this agent changes them.
+type Marks = Mutex<HashMap<Uuid, Option<Mark>>>;
 
 impl TestDriver {
     /// The test driver at this URI; it is connected when it is first used.
     pub fn new(node: Id<Node>, uri: &str) -> Result<Self> {
         Ok(Self { node, connection: Arc::new(Connection::new(uri)?), marks: Arc::default() })
+    }
+
+    /// Does something after which the mark of an instance may be another one: to its end, whoever still waits for it.
+    async fn change(&self, id: Id<Instance>, work: impl FnOnce(&Connect) -> Result<()> + Send + 'static) -> Result<()> {
+        let marks = self.marks.clone();
+        self.connection
+            .with(move |libvirt| {
+                let done = work(libvirt);
+                marks.lock().remove(&id.uuid());
+                done
+            })
+            .await
     }
 
     async fn with_own(
@@ -71,12 +90,18 @@ pub fn to_element(spec: &InstanceSpec, mark: &Mark, node: Id<Node>) -> Element {
 }
 
 /// This node's guest in a domain, if it is one.
-fn guest(domain: &Domain, node: Id<Node>, known: &HashMap<String, Mark>) -> Result<Option<(String, Guest)>> {
-    let Some(text) = mark_text(domain)? else { return Ok(None) };
-    let read = || Ok::<_, Failure>(mark::from_element(&Element::parse(&text)?, node));
-    let Some(mark) = known.get(&text).cloned().map_or_else(read, |mark| Ok(Some(mark)))? else { return Ok(None) };
-    let guest = Guest { mark, state: state_of(domain)?, disks: Vec::new(), address: None };
-    Ok(Some((text, guest)))
+fn guest(domain: &Domain, node: Id<Node>, marks: &mut HashMap<Uuid, Option<Mark>>) -> Result<Option<Guest>> {
+    let id = domain.get_uuid().or_say(|| "libvirt can't say which domain one is")?;
+    let mark = match marks.get(&id) {
+        Some(known) => known.clone(),
+        None => marks.entry(id).insert_entry(mark_of(domain, node)?).get().clone(),
+    };
+    let Some(mark) = mark else { return Ok(None) };
+    Ok(Some(Guest { mark, state: state_of(domain)?, disks: Vec::new(), address: None }))
+}
+
+fn is_gone(libvirt: &Connect, domain: &Domain) -> bool {
+    domain.get_uuid().is_ok_and(|id| !exists(libvirt, Id::from_uuid(id)).unwrap_or(true))
 }
 
 fn no_disks() -> Failure {
@@ -93,21 +118,18 @@ impl Hypervisor for TestDriver {
         let (node, marks) = (self.node, self.marks.clone());
         self.connection
             .with(move |libvirt| {
-                let mut known = marks.lock();
-                let mut seen = Vec::new();
+                let mut marks = marks.lock();
+                let (mut guests, mut there) = (Vec::new(), HashSet::new());
                 for domain in libvirt.list_all_domains(0).or_say(|| "libvirt can't list its domains")? {
-                    match guest(&domain, node, &known) {
-                        Ok(guest) => seen.extend(guest),
+                    there.extend(domain.get_uuid().ok());
+                    match guest(&domain, node, &mut marks) {
+                        Ok(guest) => guests.extend(guest),
                         // it was removed after it was listed
-                        Err(_)
-                            if domain
-                                .get_uuid()
-                                .is_ok_and(|id| !exists(libvirt, Id::from_uuid(id)).unwrap_or(true)) => {}
+                        Err(_) if is_gone(libvirt, &domain) => {}
                         Err(failure) => return Err(failure),
                     }
                 }
-                *known = seen.iter().map(|(text, guest)| (text.clone(), guest.mark.clone())).collect();
-                let mut guests: Vec<Guest> = seen.into_iter().map(|(_, guest)| guest).collect();
+                marks.retain(|id, _| there.contains(id));
                 guests.sort_unstable_by_key(Guest::id);
                 let files = guests.iter().map(Guest::id).collect();
                 Ok(Observed { guests, files, ..Observed::default() })
@@ -131,30 +153,34 @@ impl Hypervisor for TestDriver {
 
     async fn resize(&self, spec: &InstanceSpec, mark: &Mark) -> Result<()> {
         let (spec, mark, node) = (spec.clone(), mark.clone(), self.node);
-        self.connection
-            .with(move |libvirt| {
-                let domain = own(libvirt, spec.id, node)?.ok_or_else(|| not_here(spec.id))?;
-                require_off(&domain)?;
-                let xml = domain::resized(descriptions(&domain)?.1, &spec, &mark, node).write()?;
-                let defined = Domain::define_xml(libvirt, &xml);
-                defined.map(drop).or_say(|| format!("libvirt refuses the new size of {}", spec.name))
-            })
-            .await
+        self.change(spec.id, move |libvirt| {
+            let domain = own(libvirt, spec.id, node)?.ok_or_else(|| not_here(spec.id))?;
+            require_off(&domain)?;
+            let xml = domain::resized(descriptions(&domain)?.1, &spec, &mark, node).write()?;
+            let defined = Domain::define_xml(libvirt, &xml);
+            defined.map(drop).or_say(|| format!("libvirt refuses the new size of {}", spec.name))
+        })
+        .await
     }
 
     async fn rebuild(&self, spec: &InstanceSpec, mark: &Mark) -> Result<()> {
         let (mark, node) = (mark.clone(), self.node);
         // without a disk, a new one is only a new mark
-        self.with_own(spec.id, move |domain| {
-            switch_off(domain)?;
-            domains::note(domain, &mark, node)
+        self.change(spec.id, move |libvirt| {
+            let domain = own(libvirt, mark.id, node)?.ok_or_else(|| not_here(mark.id))?;
+            switch_off(&domain)?;
+            domains::note(&domain, &mark, node)
         })
         .await
     }
 
     async fn note(&self, mark: &Mark) -> Result<()> {
         let (mark, node) = (mark.clone(), self.node);
-        self.with_own(mark.id, move |domain| domains::note(domain, &mark, node)).await
+        self.change(mark.id, move |libvirt| {
+            let domain = own(libvirt, mark.id, node)?.ok_or_else(|| not_here(mark.id))?;
+            domains::note(&domain, &mark, node)
+        })
+        .await
     }
 
     async fn start(&self, id: Id<Instance>) -> Result<()> {
@@ -177,14 +203,13 @@ impl Hypervisor for TestDriver {
 
     async fn remove(&self, id: Id<Instance>) -> Result<()> {
         let node = self.node;
-        self.connection
-            .with(move |libvirt| {
-                let Some(domain) = own(libvirt, id, node)? else { return Ok(()) };
-                switch_off(&domain)?;
-                let all = sys::VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | sys::VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA;
-                domain.undefine_flags(all).or_say(|| "libvirt could not remove the guest's definition")
-            })
-            .await
+        self.change(id, move |libvirt| {
+            let Some(domain) = own(libvirt, id, node)? else { return Ok(()) };
+            switch_off(&domain)?;
+            let all = sys::VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | sys::VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA;
+            domain.undefine_flags(all).or_say(|| "libvirt could not remove the guest's definition")
+        })
+        .await
     }
 
     async fn make_volume(&self, _: &VolumeSpec) -> Result<()> {
