@@ -32,7 +32,14 @@ pub(super) async fn ensure(ctx: &Context, http: &Http) -> Result<()> {
     let length = IMAGE.1.len().to_string();
     let path = format!("/images/v1/machineimage/{}/bytes", image.id);
     let answer = http.upload(&keyed(ctx), "PUT", &path, bytes, &[("content-length", &length)]).await?;
-    if answer.status < 300 { Ok(()) } else { Err(answer.error()) }
+    if answer.status < 300 {
+        return Ok(());
+    }
+    match answer.error() {
+        // another process sends them at this moment
+        Error::Conflict { .. } => Ok(()),
+        error => Err(error),
+    }
 }
 
 async fn known(ctx: &Context) -> Result<Option<MachineImage>> {
