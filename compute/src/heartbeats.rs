@@ -12,33 +12,37 @@ use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
-/// What this process has taken over of each node that is well: of which boot, and what it said of the machine.
+/// What this process has taken over of each node that is well.
 #[derive(Default)]
-pub(crate) struct Heartbeats(Mutex<HashMap<Id<Node>, (Uuid, NodeSeen)>>);
+pub(crate) struct Heartbeats(Mutex<HashMap<Id<Node>, Beat>>);
+
+/// A report that tells that a machine is there, and nothing else: of which boot, and what it says of the machine.
+#[derive(PartialEq)]
+pub(crate) struct Beat(Uuid, NodeSeen);
+
+impl Beat {
+    /// What a report is, if it is one.
+    pub(crate) fn of(report: &NodeReport) -> Option<Self> {
+        let plain = report.is_heartbeat() && report.unclaimed.is_empty() && report.under_way.is_none();
+        plain.then(|| Self(report.boot_id, report.node.clone()))
+    }
+}
 
 impl Heartbeats {
-    /// Whether this says nothing that was not taken over before.
-    pub(crate) fn repeats(&self, node: Id<Node>, report: &NodeReport) -> bool {
-        let all = self.0.lock();
-        let same = |(boot, seen): &(Uuid, NodeSeen)| *boot == report.boot_id && *seen == report.node;
-        is_plain(report) && all.get(&node).is_some_and(same)
+    /// Whether this was taken over before.
+    pub(crate) fn repeats(&self, node: Id<Node>, beat: &Beat) -> bool {
+        self.0.lock().get(&node) == Some(beat)
     }
-    /// A report has been taken over.
-    pub(crate) fn taken(&self, node: Id<Node>, report: &NodeReport) {
+    /// A report has been taken over, which was this beat, or more than one.
+    pub(crate) fn taken(&self, node: Id<Node>, beat: Option<Beat>) {
         let mut all = self.0.lock();
-        if is_plain(report) {
-            all.insert(node, (report.boot_id, report.node.clone()));
-        } else {
-            all.remove(&node);
+        match beat {
+            Some(beat) => drop(all.insert(node, beat)),
+            None => drop(all.remove(&node)),
         }
     }
     /// Only of these nodes the rows still are as was told; the others have to say it again, whoever has changed their rows.
     pub(crate) fn keep(&self, well: &HashSet<Id<Node>>) {
         self.0.lock().retain(|node, _| well.contains(node));
     }
-}
-
-/// Whether it tells that a machine is there, and nothing else.
-fn is_plain(report: &NodeReport) -> bool {
-    report.is_heartbeat() && report.unclaimed.is_empty() && report.under_way.is_none()
 }

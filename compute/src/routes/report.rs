@@ -5,7 +5,7 @@ use crate::{
     claims,
     controllers::remove_row,
     fence::{Takeover, stuck, waiting},
-    heartbeats::Heartbeats,
+    heartbeats::{Beat, Heartbeats},
     holdings,
     launch::elsewhere,
     presence::{self, Presence},
@@ -56,10 +56,10 @@ async fn report(
     let work = async {
         let node = own_node(&caller, &path, false)?;
         caller.stores().part::<Presence>()?.heard(node);
-        let heartbeats = caller.stores().part::<Heartbeats>()?;
-        if !heartbeats.repeats(node, &report) {
-            take(&caller, node, report.clone()).await?;
-            heartbeats.taken(node, &report);
+        let (heartbeats, beat) = (caller.stores().part::<Heartbeats>()?, Beat::of(&report));
+        if !beat.as_ref().is_some_and(|beat| heartbeats.repeats(node, beat)) {
+            take(&caller, node, report).await?;
+            heartbeats.taken(node, beat);
         }
         Ok(HttpResponse::NoContent().insert_header(("x-request-id", caller.request_id())).finish())
     };

@@ -2,14 +2,14 @@
 //! beside define and create of the same domains by hand, in a loop. `test_driver_time [COUNT]`
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a measurement that can't go on has nothing to say")]
 
+#[path = "../tests/bare/mod.rs"]
+#[allow(unreachable_pub, missing_docs, reason = "shared with a test")]
+mod bare;
+
+use bare::spec;
 use cirro_models::{
-    Bytes, Generation, GiB, Id, MiB, Vcpus,
-    compute::{
-        Node,
-        assignment::{ImageSpec, InstanceSpec},
-        instance::{InstanceStatus, Power},
-    },
-    images::machine_image::ImageFormat,
+    Id,
+    compute::{Node, assignment::InstanceSpec, instance::InstanceStatus},
 };
 use cirro_node_agent::test_driver::{TestDriver, to_element};
 use cirro_node_agent_core::{
@@ -28,24 +28,6 @@ const URI: &str = "test:///default";
 const ROUNDS: usize = 5;
 /// The most that an agent does at once.
 const AT_ONCE: usize = 64;
-
-fn spec(n: usize) -> InstanceSpec {
-    InstanceSpec {
-        id: Id::new(),
-        project_id: Id::new(),
-        name: format!("guest-{n}").parse().unwrap(),
-        generation: Generation::new(1),
-        power: Power::Running,
-        force_stop: false,
-        vcpus: Vcpus::new(1),
-        memory_mib: MiB::new(64),
-        disk_gib: GiB::new(1),
-        image: ImageSpec { id: Id::new(), sha256: String::new(), format: ImageFormat::Raw, size_bytes: Bytes::new(1) },
-        root_generation: Generation::new(0),
-        ssh_keys: Vec::new(),
-        user_data: None,
-    }
-}
 
 /// With an agent that has begun and waits for orders.
 async fn by_agent(count: usize, node: Id<Node>) -> Duration {

@@ -1,9 +1,9 @@
 //! Domains as both of libvirt's drivers have them: which are ours, what they are doing, and how they are described.
 
-use crate::{connection::found, mark, xml::Element};
+use crate::{connection::found, domain, mark, xml::Element};
 use cirro_models::{
     Id,
-    compute::{Instance, Node},
+    compute::{Instance, Node, assignment::InstanceSpec},
 };
 use cirro_node_agent_core::{
     failure::{Failure, OrSay, Result},
@@ -88,6 +88,14 @@ pub(crate) fn switch_off(domain: &Domain) -> Result<()> {
         domain.destroy().or_say(|| "libvirt could not pull the guest's plug")?;
     }
     Ok(())
+}
+
+/// Gives an instance's domain, which is off, another size and this mark.
+pub(crate) fn resize(libvirt: &Connect, spec: &InstanceSpec, mark: &Mark, node: Id<Node>) -> Result<()> {
+    let domain = own(libvirt, spec.id, node)?.ok_or_else(|| not_here(spec.id))?;
+    require_off(&domain)?;
+    let xml = domain::resized(descriptions(&domain)?.1, spec, mark, node).write()?;
+    Domain::define_xml(libvirt, &xml).map(drop).or_say(|| format!("libvirt refuses the new size of {}", spec.name))
 }
 
 /// Replaces a domain's mark.

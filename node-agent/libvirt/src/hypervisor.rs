@@ -183,15 +183,7 @@ impl Hypervisor for Libvirt {
         self.with_own(spec.id, require_off).await?;
         disks::grow(&self.files.root_disk(spec.id), spec.disk_gib).await?;
         let (spec, mark, node) = (spec.clone(), mark.clone(), self.node);
-        self.connection
-            .with(move |libvirt| {
-                let domain = own(libvirt, spec.id, node)?.ok_or_else(|| not_here(spec.id))?;
-                require_off(&domain)?;
-                let xml = domain::resized(descriptions(&domain)?.1, &spec, &mark, node).write()?;
-                let defined = Domain::define_xml(libvirt, &xml);
-                defined.map(drop).or_say(|| format!("libvirt refuses the new size of {}", spec.name))
-            })
-            .await
+        self.connection.with(move |libvirt| domains::resize(libvirt, &spec, &mark, node)).await
     }
 
     async fn rebuild(&self, spec: &InstanceSpec, mark: &Mark) -> Result<()> {

@@ -7,7 +7,7 @@
 use crate::{
     connection::Connection,
     domain,
-    domains::{self, descriptions, exists, mark_of, not_here, own, require_off, state_of, switch_off, switch_on},
+    domains::{self, exists, mark_of, not_here, own, state_of, switch_off, switch_on},
     mark,
     xml::Element,
 };
@@ -153,14 +153,7 @@ impl Hypervisor for TestDriver {
 
     async fn resize(&self, spec: &InstanceSpec, mark: &Mark) -> Result<()> {
         let (spec, mark, node) = (spec.clone(), mark.clone(), self.node);
-        self.change(spec.id, move |libvirt| {
-            let domain = own(libvirt, spec.id, node)?.ok_or_else(|| not_here(spec.id))?;
-            require_off(&domain)?;
-            let xml = domain::resized(descriptions(&domain)?.1, &spec, &mark, node).write()?;
-            let defined = Domain::define_xml(libvirt, &xml);
-            defined.map(drop).or_say(|| format!("libvirt refuses the new size of {}", spec.name))
-        })
-        .await
+        self.change(spec.id, move |libvirt| domains::resize(libvirt, &spec, &mark, node)).await
     }
 
     async fn rebuild(&self, spec: &InstanceSpec, mark: &Mark) -> Result<()> {

@@ -1,15 +1,17 @@
 //! The agent in front of libvirt's own test driver, within this process: it needs no daemon and no guests.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod bare;
+
+use bare::spec;
 use cirro_models::{
-    Bytes, Generation, GiB, Id, MiB, Vcpus,
+    Id,
     compute::{
         Instance, Node,
-        assignment::{ImageSpec, InstanceSpec},
+        assignment::InstanceSpec,
         instance::{InstanceStatus, Power},
         instance_action::ActionKind,
     },
-    images::machine_image::ImageFormat,
 };
 use cirro_node_agent::test_driver::{self, TestDriver};
 use cirro_node_agent_core::{
@@ -23,24 +25,6 @@ use virt::{connect::Connect, domain::Domain};
 const URI: &str = "test:///default";
 const GUESTS: usize = 50;
 const SOON: Duration = Duration::from_mins(1);
-
-fn spec(n: usize) -> InstanceSpec {
-    InstanceSpec {
-        id: Id::new(),
-        project_id: Id::new(),
-        name: format!("guest-{n}").parse().unwrap(),
-        generation: Generation::new(1),
-        power: Power::Running,
-        force_stop: false,
-        vcpus: Vcpus::new(1),
-        memory_mib: MiB::new(64),
-        disk_gib: GiB::new(1),
-        image: ImageSpec { id: Id::new(), sha256: String::new(), format: ImageFormat::Raw, size_bytes: Bytes::new(1) },
-        root_generation: Generation::new(0),
-        ssh_keys: Vec::new(),
-        user_data: None,
-    }
-}
 
 fn start(desk: &Arc<Desk>, node: Id<Node>) -> JoinHandle<()> {
     let settings = Settings { concurrency: 8, heartbeat: Duration::from_millis(500), ..Settings::default() };
