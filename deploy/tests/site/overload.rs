@@ -93,6 +93,8 @@ async fn ten_times_the_sustainable_rate_is_told_to_come_again_and_what_is_taken_
     let before = u32::try_from(client.made.load(Relaxed)).unwrap();
     let (sustained, before) = (f64::from(before) / begun.elapsed().as_secs_f64(), i64::from(before));
 
+    // callers, services and simulated machines share two cores: then orders come late, too
+    site.allow(&["no orders from the control plane", "failed 3 times in a row"]);
     let (begun, mut calls) = (Instant::now(), Vec::new());
     let mut tick = tokio::time::interval(Duration::from_secs_f64(1.0 / (sustained * TIMES)));
     while begun.elapsed() < FLOOD {

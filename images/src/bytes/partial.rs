@@ -3,7 +3,8 @@
 use std::{
     fs::{self, File, Permissions},
     io::{self, Write},
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::Path,
     sync::Arc,
 };
 
@@ -18,6 +19,9 @@ use super::{
     store::{Inner, sync_folder},
     upload::Stored,
 };
+
+/// How many files are begun before an upload gives up: a sweep takes a file away only in the moment before its lock.
+const ATTEMPTS: usize = 16;
 
 /// A file that grows; dropping it removes it.
 #[derive(Debug)]
@@ -45,14 +49,7 @@ impl Partial {
         if store.object(image).try_exists().map_err(failed)? {
             return Err(Fault::AlreadyStored.of(image));
         }
-        let name = format!("{image}.");
-        let file = tempfile::Builder::new()
-            .prefix(&name)
-            .permissions(Permissions::from_mode(0o600))
-            .tempfile_in(&store.partial);
-        let file = file.map_err(failed)?;
-        // A sweep between these two lines takes the file away; then storing it fails, and the caller tries again.
-        file.as_file().try_lock().map_err(|error| failed(error.into()))?;
+        let file = locked_file(&store.partial, image).map_err(failed)?;
         let sha256 = Sha256::new().map_err(failed)?;
         Ok(Self { store, image, format, file, sha256, size: 0 })
     }
@@ -116,6 +113,22 @@ impl Partial {
         sync_folder(&placed.store.objects).map_err(failed)?;
         Ok(placed)
     }
+}
+
+/// A new file that no sweep removes. A sweep that sees the file before it is locked takes it away: then another is made.
+fn locked_file(folder: &Path, image: Uuid) -> io::Result<NamedTempFile> {
+    let prefix = format!("{image}.");
+    for _ in 0..ATTEMPTS {
+        let mut builder = tempfile::Builder::new();
+        let file = builder.prefix(&prefix).permissions(Permissions::from_mode(0o600)).tempfile_in(folder)?;
+        match file.as_file().try_lock() {
+            // a sweep removes only while it holds the lock, so a file that has its name now keeps it
+            Ok(()) if file.as_file().metadata()?.nlink() > 0 => return Ok(file),
+            Ok(()) | Err(fs::TryLockError::WouldBlock) => {}
+            Err(fs::TryLockError::Error(error)) => return Err(error),
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::ResourceBusy, "each file of it was taken away before it could be locked"))
 }
 
 /// An object that goes away again unless somebody keeps it: its request may have been cancelled meanwhile.

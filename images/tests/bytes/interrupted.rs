@@ -3,6 +3,10 @@
 use std::{
     collections::HashSet,
     fs,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -99,6 +103,27 @@ async fn a_sweep_removes_what_ended_processes_left_and_spares_living_uploads() {
     assert_eq!((swept.partials_removed, swept.orphans), (3, vec![]));
     alive.write(Bytes::from_static(b"on it goes")).await.unwrap();
     alive.finish(None).await.unwrap();
+}
+
+/// A sweep may see the file of an upload before the upload has locked it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn uploads_that_begin_while_it_is_swept_are_all_kept() {
+    let site = Site::new().await;
+    let (store, ended) = (site.store.clone(), Arc::new(AtomicBool::new(false)));
+    let until = ended.clone();
+    let sweeping = tokio::spawn(async move {
+        let mut taken = 0;
+        while !until.load(Ordering::Relaxed) {
+            taken += store.sweep(HashSet::new()).await.unwrap().partials_removed;
+        }
+        taken
+    });
+    for _ in 0..500 {
+        site.upload(Format::Raw, b"begun at a bad moment").await.unwrap();
+    }
+    ended.store(true, Ordering::Relaxed);
+    println!("{} files were taken away before their locks", sweeping.await.unwrap());
+    assert_eq!(site.left().len(), 500);
 }
 
 #[tokio::test]
