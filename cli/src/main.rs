@@ -52,7 +52,7 @@ fn main() -> ExitCode {
 }
 
 fn run(global: &Global, command: Command) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(command.threads()).enable_all().build();
     let runtime = runtime.map_err(|error| Failure::failed(format!("no threads can be started: {error}")))?;
     // a command that serves tells of itself
     let spans = match command.serves() {

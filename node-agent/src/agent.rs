@@ -39,9 +39,9 @@ use uuid::Uuid;
 pub struct Settings {
     /// The most actions at a time.
     pub concurrency: usize,
-    /// The longest silence towards the control plane.
+    /// The longest silence towards the control plane: compute holds a question for orders open no longer.
     pub heartbeat: Duration,
-    /// How long the control plane may hold a question for orders open.
+    /// How long storage may hold a question for orders open.
     pub wait: Duration,
     /// How often to look, even if nothing says that something has changed.
     pub look: Duration,
@@ -81,7 +81,9 @@ impl Agent {
         let (to_volumes, volumes) = tokio::sync::watch::channel(None);
         let (pulse, turns) = Pulse::new();
         let mut watches = JoinSet::new();
-        watches.spawn(watch::instances(self.control_plane.clone(), self.settings.wait, turns.clone(), to_instances));
+        // the question is a heartbeat, too: it costs compute less than a report that says nothing
+        let patience = self.settings.wait.min(self.settings.heartbeat);
+        watches.spawn(watch::instances(self.control_plane.clone(), patience, turns.clone(), to_instances));
         watches.spawn(watch::volumes(self.control_plane.clone(), self.settings.wait, turns, to_volumes));
         Wheel::new(self, pulse, instances, volumes).turn(watches, stop).await;
     }

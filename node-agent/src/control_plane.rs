@@ -14,11 +14,12 @@ use std::time::Duration;
 /// The control plane as one node sees it. The node's own id and credential are the implementation's business.
 #[async_trait]
 pub trait ControlPlane: Send + Sync + 'static {
-    /// Compute's orders: at once when they differ from those of the revision `since`, else after at most `wait`.
-    async fn compute_assignment(&self, since: Option<&str>, wait: Duration) -> Result<NodeAssignment>;
+    /// Compute's orders: at once when they differ from those of the revision `since`, else after at most `wait`; nothing if
+    /// they are the same then. Without a wait they are told in any case.
+    async fn compute_assignment(&self, since: Option<&str>, wait: Duration) -> Result<Option<NodeAssignment>>;
 
     /// Storage's orders, in the same way.
-    async fn storage_assignment(&self, since: Option<&str>, wait: Duration) -> Result<StorageAssignment>;
+    async fn storage_assignment(&self, since: Option<&str>, wait: Duration) -> Result<Option<StorageAssignment>>;
 
     /// Tells compute what was seen and done, under this request id; `Ok` means that it is recorded there.
     async fn report(&self, report: &NodeReport, id: &str) -> Result<()>;

@@ -169,12 +169,12 @@ impl Desk {
 
 #[async_trait]
 impl ControlPlane for Desk {
-    async fn compute_assignment(&self, since: Option<&str>, wait: Duration) -> Result<NodeAssignment> {
+    async fn compute_assignment(&self, since: Option<&str>, wait: Duration) -> Result<Option<NodeAssignment>> {
         self.open()?;
         let revision = self.news(since, wait).await?;
         let papers = self.papers.lock();
         let entry = |spec: &InstanceSpec| AssignedInstance { id: spec.id, generation: spec.generation };
-        Ok(NodeAssignment {
+        Ok(Some(NodeAssignment {
             epoch: papers.epoch.clone(),
             revision,
             manifest: papers.specs.values().map(entry).collect(),
@@ -183,21 +183,21 @@ impl ControlPlane for Desk {
             actions: papers.actions.clone(),
             console_logs: papers.questions.clone(),
             requests: papers.requests.clone(),
-        })
+        }))
     }
 
-    async fn storage_assignment(&self, since: Option<&str>, wait: Duration) -> Result<StorageAssignment> {
+    async fn storage_assignment(&self, since: Option<&str>, wait: Duration) -> Result<Option<StorageAssignment>> {
         self.open()?;
         let revision = self.news(since, wait).await?;
         let papers = self.papers.lock();
-        Ok(StorageAssignment {
+        Ok(Some(StorageAssignment {
             epoch: papers.epoch.clone(),
             revision,
             volumes: papers.volumes.clone(),
             attachments: papers.attachments.clone(),
             volume_tombstones: papers.volume_tombstones.clone(),
             requests: papers.requests.clone(),
-        })
+        }))
     }
 
     async fn report(&self, report: &NodeReport, id: &str) -> Result<()> {

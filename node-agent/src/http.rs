@@ -26,6 +26,10 @@ use tokio::io::AsyncWriteExt;
 /// How long an answer may take beyond what the control plane may hold it.
 const ANSWER: Duration = Duration::from_secs(10);
 
+/// How often a silent connection is asked whether anybody is there: later than a poll for orders is answered, so that an
+/// idle node's connections are not asked at all.
+const PING: Duration = Duration::from_secs(30);
+
 /// How long an image's bytes may stop arriving: then it is fetched anew, so that no wait for them is for ever.
 const STALL: Duration = Duration::from_mins(1);
 
@@ -72,7 +76,9 @@ impl HttpControlPlane {
         let (tls, place) = (credential.tls()?, place(url)?);
         let places = Service::ALL.map(|service| (service, place.clone()));
         let site = Some(credential.site().to_string());
-        let http = Arc::new(Http::each_at(&places, &Reach { tls: Some(tls.clone()), site, ..Reach::default() })?);
+        let mut reach = Reach { tls: Some(tls.clone()), site, ..Reach::default() };
+        reach.params.connect.ping = PING;
+        let http = Arc::new(Http::each_at(&places, &reach)?);
         let swap = move |fresh: &Credential| tls.swap(fresh.ca(), Some(&fresh.identity()?));
         let renewal = Renewal::new(credential, folder, http.clone(), Box::new(swap));
         Ok((Self { node, way: Way::Certificate { http, stores: Arc::new(Stores::default()) } }, renewal))
@@ -101,15 +107,19 @@ impl HttpControlPlane {
         answer
     }
 
-    async fn ask<T: DeserializeOwned>(&self, service: &str, since: Option<&str>, wait: Duration) -> Result<T> {
+    async fn ask<T: DeserializeOwned>(&self, service: &str, since: Option<&str>, wait: Duration) -> Result<Option<T>> {
         let mut path = format!("/{service}/v1/nodeassignment/{}?wait_ms={}", self.node, wait.as_millis());
         if let Some(since) = since {
             path.push_str("&since=");
             push_encoded(&mut path, since);
         }
         let ctx = self.context(wait + ANSWER).await?;
-        let answer = self.http().json(&ctx, "GET", &path, None::<&()>).await;
-        self.checked(answer).await
+        let held = since.filter(|_| !wait.is_zero()).map(|since| format!("\"{since}\""));
+        let held = held.as_deref().map(|held| [("if-none-match", held)]);
+        let headers = held.as_ref().map_or(&[][..], |held| &held[..]);
+        let answer = self.http().answer(&ctx, "GET", &path, None, headers).await;
+        let orders = answer.and_then(|answer| if answer.status == 304 { Ok(None) } else { answer.read().map(Some) });
+        self.checked(orders).await
     }
 
     async fn tell(&self, service: &str, report: &(impl Serialize + Sync), id: &str) -> Result<()> {
@@ -137,11 +147,11 @@ fn push_encoded(path: &mut String, text: &str) {
 
 #[async_trait]
 impl ControlPlane for HttpControlPlane {
-    async fn compute_assignment(&self, since: Option<&str>, wait: Duration) -> Result<NodeAssignment> {
+    async fn compute_assignment(&self, since: Option<&str>, wait: Duration) -> Result<Option<NodeAssignment>> {
         self.ask("compute", since, wait).await
     }
 
-    async fn storage_assignment(&self, since: Option<&str>, wait: Duration) -> Result<StorageAssignment> {
+    async fn storage_assignment(&self, since: Option<&str>, wait: Duration) -> Result<Option<StorageAssignment>> {
         self.ask("storage", since, wait).await
     }
 

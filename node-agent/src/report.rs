@@ -19,6 +19,9 @@ use uuid::Uuid;
 const MAX_INSTANCES: usize = 500;
 /// How often everything is said again at the latest, changed or not. Nothing depends on it: it mends what nobody has thought of.
 const SAY_ALL: Duration = Duration::from_mins(5);
+/// How many heartbeats there may be between two reports of a node that has nothing to say: compute hears of it by its polls
+/// for orders, which are never further apart than a heartbeat.
+const QUIET: u32 = 3;
 /// The longest silence towards storage, which does not ask whether a node lives.
 const STORAGE_HEARTBEAT: Duration = Duration::from_mins(1);
 /// The pause after a report that was not acknowledged.
@@ -70,6 +73,7 @@ impl Channel {
 #[derive(Debug)]
 pub struct NodeReporter {
     channel: Channel,
+    heartbeat: Duration,
     epoch: Option<String>,
     acknowledged: BTreeMap<Id<Instance>, InstanceSeen>,
     say_all: Duration,
@@ -84,6 +88,7 @@ impl NodeReporter {
         let channel = Channel::new(boot_id, heartbeat);
         Self {
             channel,
+            heartbeat,
             epoch: None,
             acknowledged: BTreeMap::new(),
             say_all: Channel::say_all(boot_id),
@@ -117,6 +122,8 @@ impl NodeReporter {
             ..report.clone()
         };
         let news = !report.instances.is_empty() || !report.console_logs.is_empty() || self.rest.as_ref() != Some(&rest);
+        let quiet = under_way.is_none() && holdings == self.holdings;
+        self.channel.heartbeat = if quiet { self.heartbeat * QUIET } else { self.heartbeat };
         if !self.channel.may_send(now, news) {
             return None;
         }
@@ -208,5 +215,55 @@ impl StorageReporter {
     /// When the next report is due at the latest.
     pub fn next(&self) -> Duration {
         self.channel.next()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cirro_models::compute::{
+        node::Accelerator,
+        report::{NodeSeen, UnderWay},
+    };
+
+    const BEAT: Duration = Duration::from_secs(10);
+
+    fn whole(holdings: Option<Holdings>, under_way: Option<UnderWay>) -> NodeReport {
+        let node = NodeSeen { accelerator: Accelerator::Kvm, message: None, agent_version: "1".to_owned() };
+        NodeReport {
+            boot_id: Uuid::nil(),
+            sequence: 0,
+            node,
+            instances: Vec::new(),
+            gone: Vec::new(),
+            unclaimed: Vec::new(),
+            actions: Vec::new(),
+            console_logs: Vec::new(),
+            holdings,
+            under_way,
+        }
+    }
+
+    /// The moments, in seconds, at which this is reported, each time acknowledged.
+    fn reported(whole: &NodeReport) -> Vec<u64> {
+        let mut reporter = NodeReporter::new(Uuid::now_v7(), BEAT);
+        let mut at = Vec::new();
+        for second in 0..100 {
+            let now = Duration::from_secs(second);
+            if let Some(report) = reporter.due(now, Some("1"), whole.clone()) {
+                reporter.sent(now, report, true);
+                at.push(second);
+            }
+        }
+        at
+    }
+
+    #[test]
+    fn a_node_with_nothing_to_say_reports_seldom() {
+        assert_eq!(reported(&whole(None, None)), [0, 30, 60, 90]);
+        let holdings = Some(Holdings::default());
+        assert_eq!(reported(&whole(holdings, None)), [0, 10, 40, 70], "what it holds is told soon");
+        let under_way = Some(UnderWay { what: "building".to_owned(), for_s: 1 });
+        assert_eq!(reported(&whole(None, under_way)).len(), 10, "what does not end is told with every heartbeat");
     }
 }

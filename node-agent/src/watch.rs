@@ -16,6 +16,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// The least time between two answers that say the same: a service that does not hold the question open must not be
 /// asked without pause.
 const SAME_ANSWER_PAUSE: Duration = Duration::from_millis(200);
+/// How often all orders are asked for, although nothing is said to be new: an order that got lost on its way is found.
+const ALL_AGAIN: Duration = Duration::from_mins(5);
 
 /// Follows compute's orders until nobody listens any more.
 pub async fn instances(
@@ -30,9 +32,10 @@ pub async fn instances(
         let before = into.borrow().clone();
         let whole = before.as_ref().is_none_or(|known| known.lacks_a_body());
         let since = before.as_ref().filter(|_| !whole).map(|known| known.revision.as_str());
-        let answer = from.compute_assignment(since, wait).await;
-        let answer = answer.and_then(|answer| answer.check().map(|()| answer));
+        let answer = from.compute_assignment(since, pace.patience(wait)).await;
+        let answer = answer.and_then(|answer| answer.map(|answer| answer.check().map(|()| answer)).transpose());
         let Some(answer) = pace.heard(answer).await else { continue };
+        let Some(answer) = pace.told(answer).await else { continue };
         let now = Instances::absorb(before.as_deref(), answer);
         let changed = before.as_deref() != Some(&now);
         if changed {
@@ -54,8 +57,9 @@ pub async fn volumes(
         wheel.alive().await;
         let before = into.borrow().clone();
         let since = before.as_ref().map(|known| known.revision.as_str());
-        let answer = from.storage_assignment(since, wait).await;
+        let answer = from.storage_assignment(since, pace.patience(wait)).await;
         let Some(answer) = pace.heard(answer).await else { continue };
+        let Some(answer) = pace.told(answer).await else { continue };
         let changed = before.as_deref() != Some(&answer);
         if changed {
             into.send_replace(Some(Arc::new(answer)));
@@ -69,11 +73,13 @@ struct Pace {
     service: &'static str,
     failures: u32,
     asked: Instant,
+    /// When all orders were told last.
+    told: Instant,
 }
 
 impl Pace {
     fn new(service: &'static str) -> Self {
-        Self { service, failures: 0, asked: Instant::now() }
+        Self { service, failures: 0, asked: Instant::now(), told: Instant::now() }
     }
     /// Passes an answer on; after a failure it waits, and says so once for each outage.
     async fn heard<T>(&mut self, answer: Result<T>) -> Option<T> {
@@ -97,6 +103,18 @@ impl Pace {
                 None
             }
         }
+    }
+    /// How long the next question may be held open: not at all, when all is to be told again.
+    fn patience(&self, wait: Duration) -> Duration {
+        if self.told.elapsed() < ALL_AGAIN { wait } else { Duration::ZERO }
+    }
+    /// What was told; nothing if it is as it was.
+    async fn told<T>(&mut self, answer: Option<T>) -> Option<T> {
+        match &answer {
+            Some(_) => self.told = Instant::now(),
+            None => self.settle(false).await,
+        }
+        answer
     }
     /// Waits a little when the answer came at once and said nothing new.
     async fn settle(&mut self, news: bool) {

@@ -24,7 +24,7 @@ use cirro_models::{
 use cirro_server::{
     OwnerContext,
     db::{Concerned, Feed, Wakes, requests_of},
-    http::{Caller, Failure, operation, still_known},
+    http::{Caller, Failure, may_be_unchanged, operation, pollable, polled, still_known},
 };
 use diesel::prelude::*;
 use serde::Deserialize;
@@ -59,15 +59,17 @@ async fn assignment(caller: Caller, path: web::Path<String>, request: HttpReques
         if caller.subject().node().is_some() {
             presence.heard(node);
         }
-        let answer = wait(&caller, node, asked).await?;
+        let held = asked.since.map(|since| since.to_string());
+        let answer = wait(&caller, node, asked, may_be_unchanged(&request, held.as_deref())).await?;
         still_known(&request)?;
-        Ok(HttpResponse::Ok().insert_header(("x-request-id", caller.request_id())).json(answer))
+        Ok(polled(&caller, answer))
     };
     work.await.map_err(|error| Failure::with_id(caller.request_id(), error))
 }
 
-/// The assignment as soon as a change asks something of the node, or as it is when the wait is over.
-async fn wait(caller: &Caller, node: Id<Node>, asked: Asked) -> Result<NodeAssignment> {
+/// The assignment as soon as a change asks something of the node, or as it is when the wait is over; then nothing, if it
+/// may be `unchanged`. Who does not wait is told how it is.
+async fn wait(caller: &Caller, node: Id<Node>, asked: Asked, unchanged: bool) -> Result<Option<NodeAssignment>> {
     let database = caller.database()?;
     let feed = database.feed().clone();
     if let Some(since) = asked.since {
@@ -80,9 +82,12 @@ async fn wait(caller: &Caller, node: Id<Node>, asked: Asked) -> Result<NodeAssig
     if let Some(since) = since {
         let news = |last: &Option<Position>| last.is_none_or(|last| last > since);
         // without a change it is answered at the end: the agent sees that it is still heard
-        let _ = tokio::time::timeout_at(until, bell.wait_for(news)).await;
+        let quiet = tokio::time::timeout_at(until, bell.wait_for(news)).await.is_err();
+        if quiet && unchanged && asked.wait_ms > 0 && feed.epoch() == since.epoch {
+            return Ok(None);
+        }
     }
-    database.read(move |c| whole(c, &feed, node, since.is_some())).await
+    database.read(move |c| whole(c, &feed, node, since.is_some())).await.map(Some)
 }
 
 /// Who waits for orders in this process.
@@ -223,6 +228,6 @@ pub(crate) fn describe(document: &mut OpenApi) {
             "node",
             "What a node should hold (long poll, for its agent)".to_owned(),
         );
-        PathItem::new(HttpMethod::Get, get.response("200", answer))
+        PathItem::new(HttpMethod::Get, pollable(get).response("200", answer))
     });
 }

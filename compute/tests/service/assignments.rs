@@ -137,6 +137,30 @@ async fn every_order_wakes_the_node() {
 }
 
 #[tokio::test]
+async fn a_node_that_says_what_it_holds_is_told_only_what_is_new() {
+    for backend in Backend::BOTH {
+        let site = Site::new(backend).await;
+        let id = site.launch("first").await;
+        let since = site.assignment(site.node, "").await.revision;
+        let bearer = format!("Bearer {}", site.actors.node_of(site.node).token.expose());
+        let ask = async |wait: u64, held: &str| {
+            let path = format!("/compute/v1/nodeassignment/{}?since={since}&wait_ms={wait}", site.node);
+            let headers = [("authorization", bearer.as_str()), ("if-none-match", held)];
+            site.server.send("GET", &path, &headers, "").await
+        };
+        let held = format!("\"{since}\"");
+        let same = ask(50, &held).await;
+        assert_eq!((same.status, same.text.as_str()), (304, ""));
+        assert!(same.headers.contains_key("x-request-id"));
+        ask(0, &held).await.good();
+        ask(50, "\"another\"").await.good();
+        site.member("PATCH", &format!("instance/{id}"), json!({"power": "stopped"})).await.good();
+        let told: NodeAssignment = serde_json::from_value(ask(30_000, &held).await.good()).unwrap();
+        assert_eq!(manifest(&told), [2], "what is new was not told");
+    }
+}
+
+#[tokio::test]
 async fn an_operator_may_look_and_nobody_else() {
     let site = Site::new(Backend::Sqlite).await;
     site.launch("first").await;

@@ -36,20 +36,20 @@ impl Wire {
 
 #[async_trait]
 impl ControlPlane for Wire {
-    async fn compute_assignment(&self, since: Option<&str>, wait: Duration) -> Result<NodeAssignment> {
+    async fn compute_assignment(&self, since: Option<&str>, wait: Duration) -> Result<Option<NodeAssignment>> {
         let server = self.server()?;
         let since = since.map(|since| format!("&since={since}")).unwrap_or_default();
         let path = format!("/compute/v1/nodeassignment/{}?wait_ms={}{since}", self.node, wait.as_millis());
-        server.http.json(&self.actor.over(&server), "GET", &path, None::<&()>).await
+        server.http.json(&self.actor.over(&server), "GET", &path, None::<&()>).await.map(Some)
     }
-    async fn storage_assignment(&self, since: Option<&str>, wait: Duration) -> Result<StorageAssignment> {
+    async fn storage_assignment(&self, since: Option<&str>, wait: Duration) -> Result<Option<StorageAssignment>> {
         if since.is_some() {
             tokio::time::sleep(wait).await;
         }
         let one = "1".to_owned();
         let (volumes, attachments, volume_tombstones) = (Vec::new(), Vec::new(), Vec::new());
         let (epoch, revision, requests) = (one.clone(), one, Default::default());
-        Ok(StorageAssignment { epoch, revision, volumes, attachments, volume_tombstones, requests })
+        Ok(Some(StorageAssignment { epoch, revision, volumes, attachments, volume_tombstones, requests }))
     }
     async fn report(&self, report: &NodeReport, _: &str) -> Result<()> {
         let server = self.server()?;

@@ -108,14 +108,15 @@ async fn a_machine_joins_through_one_address_and_gets_its_orders_and_images_by_c
     assert_eq!(StoragePool::list(&operator, &pool, &Page::first(2)).await.unwrap().items.len(), 1);
 
     let plane = control_plane(&site, &credential, folder.path());
-    let orders = eventually("compute believes it", async || plane.compute_assignment(None, Duration::ZERO).await.ok());
+    let orders =
+        eventually("compute believes it", async || plane.compute_assignment(None, Duration::ZERO).await.ok().flatten());
     assert_eq!(orders.await.manifest, []);
     plane.storage_assignment(None, Duration::ZERO).await.unwrap();
     let _agent = agent(control_plane(&site, &credential, folder.path()));
     let bus = site.client(&site.authority.credential(SiteRole::Bus).unwrap());
     let instance = launched(&operator, &bus, "web1").await;
     assert_eq!(instance.node_id, Some(node));
-    let orders = plane.compute_assignment(None, Duration::ZERO).await.unwrap();
+    let orders = plane.compute_assignment(None, Duration::ZERO).await.unwrap().unwrap();
     let image = orders.instances[0].image.clone();
     let file = tempfile::tempfile().unwrap();
     let mut into = tokio::fs::File::from_std(file.try_clone().unwrap());
@@ -123,7 +124,7 @@ async fn a_machine_joins_through_one_address_and_gets_its_orders_and_images_by_c
     assert_eq!(file.metadata().unwrap().len(), 1 << 20);
 
     // revoked, it is nobody anywhere, and a poll that is under way tells it nothing
-    let since = plane.compute_assignment(None, Duration::ZERO).await.unwrap().revision;
+    let since = plane.compute_assignment(None, Duration::ZERO).await.unwrap().unwrap().revision;
     let poll = plane.compute_assignment(Some(&since), Duration::from_secs(3));
     let new = NewRevocation { subject: format!("node:{node}"), labels: Labels::default() };
     let (polled, revoked) = tokio::join!(poll, Revocation::create(&operator, new));
@@ -143,7 +144,7 @@ async fn a_machine_joins_through_one_address_and_gets_its_orders_and_images_by_c
     let secret = token(&operator, Some(node)).await;
     assert_eq!(join(&site.url, &secret, "other".parse().unwrap(), CAPACITY, folder.path()).await.unwrap(), node);
     let plane = control_plane(&site, &Credential::load(folder.path()).unwrap(), folder.path());
-    assert_eq!(plane.compute_assignment(None, Duration::ZERO).await.unwrap().manifest.len(), 1);
+    assert_eq!(plane.compute_assignment(None, Duration::ZERO).await.unwrap().unwrap().manifest.len(), 1);
 }
 
 #[tokio::test]
@@ -224,7 +225,7 @@ async fn a_compromised_node_gets_and_changes_nothing_that_is_not_its_own() {
     let (status, text) = ask(&http, "PATCH", &format!("/compute/v1/node/{evil}"), &raise).await;
     assert_eq!(status, 403, "{text}");
     let plane = control_plane(&site, &credential, folders[1].path());
-    assert_eq!(plane.compute_assignment(None, Duration::ZERO).await.unwrap().manifest, []);
+    assert_eq!(plane.compute_assignment(None, Duration::ZERO).await.unwrap().unwrap().manifest, []);
 }
 
 /// Whether an answer tells of an id more than a refusal of it has to say.

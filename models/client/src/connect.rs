@@ -23,11 +23,13 @@ use tower::Service;
 pub struct ConnectParams {
     /// How long TCP and TLS together may take.
     pub timeout: Duration,
+    /// How often a silent HTTP/2 connection with calls under way is asked whether anybody is there.
+    pub ping: Duration,
 }
 
 impl Default for ConnectParams {
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(5) }
+        Self { timeout: Duration::from_secs(5), ping: Duration::from_secs(10) }
     }
 }
 
@@ -87,7 +89,7 @@ impl Connect {
         let fault = |cause: String| Fault::Connect { endpoint: self.name.clone(), cause };
         let work = async {
             let (io, protocol) = self.dial.dial(self.address.clone()).await.map_err(|error| error.to_string())?;
-            Link::over(io, protocol, self.open.clone()).await.map_err(|error| error.to_string())
+            Link::over(io, protocol, self.params.ping, self.open.clone()).await.map_err(|error| error.to_string())
         };
         match timeout(self.params.timeout, work).await {
             Ok(opened) => opened.map_err(fault),

@@ -10,8 +10,8 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use std::{sync::Arc, time::Duration};
 
-/// How often a silent HTTP/2 connection with calls under way is asked whether anybody is there, and how long for.
-const PING: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
+/// How long the other end of an HTTP/2 connection has to say that it is there.
+const PONG: Duration = Duration::from_secs(5);
 
 /// A stream of bytes both ways.
 pub(crate) trait Io: Read + Write + Send + Unpin {}
@@ -33,8 +33,14 @@ pub(crate) enum Link {
 }
 
 impl Link {
-    /// Shakes hands over these bytes, and drives the connection until it ends; `open` counts those that are driven.
-    pub(crate) async fn over(io: Box<dyn Io>, protocol: Protocol, open: Arc<Gauge>) -> hyper::Result<Self> {
+    /// Shakes hands over these bytes, and drives the connection until it ends; `open` counts those that are driven. A silent
+    /// one that carries many is asked as often as `ping` says whether anybody is there.
+    pub(crate) async fn over(
+        io: Box<dyn Io>,
+        protocol: Protocol,
+        ping: Duration,
+        open: Arc<Gauge>,
+    ) -> hyper::Result<Self> {
         match protocol {
             Protocol::One => {
                 let (link, driver) = http1::handshake(io).await?;
@@ -43,7 +49,7 @@ impl Link {
             }
             Protocol::Many => {
                 let mut builder = http2::Builder::new(TokioExecutor::new());
-                builder.timer(TokioTimer::new()).keep_alive_interval(PING.0).keep_alive_timeout(PING.1);
+                builder.timer(TokioTimer::new()).keep_alive_interval(ping).keep_alive_timeout(PONG);
                 let (link, driver) = builder.handshake(io).await?;
                 drive(driver, open);
                 Ok(Self::Many(link))

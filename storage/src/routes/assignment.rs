@@ -9,7 +9,7 @@ use actix_web::{
 use cirro_models::{
     Error, Id, Result,
     compute::Node,
-    feed::Change,
+    feed::{Change, Position},
     model::Model,
     sql::{AnyConnection, Table},
     storage::{
@@ -22,11 +22,12 @@ use cirro_models::{
 use cirro_server::{
     OwnerContext,
     db::{Concerned, Wakes, database_error, requests_of},
-    http::{Caller, Failure, operation, still_known},
+    http::{Caller, Failure, may_be_unchanged, operation, pollable, polled, still_known},
 };
+use parking_lot::Mutex;
 use serde::Deserialize;
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     hash::{DefaultHasher, Hasher},
     time::Duration,
 };
@@ -62,31 +63,42 @@ async fn assignment(caller: Caller, path: Path<String>, request: HttpRequest) ->
         let node = own_node(&caller, &path, true)?;
         let asked: Asked = serde_urlencoded::from_str(request.query_string())
             .map_err(|error| Error::invalid("query", error.to_string()))?;
-        let answer = wait(&caller, node, asked).await?;
+        let unchanged = asked.wait_ms > 0 && may_be_unchanged(&request, asked.since.as_deref());
+        let answer = wait(&caller, node, asked, unchanged).await?;
         still_known(&request)?;
-        Ok(HttpResponse::Ok().insert_header(("x-request-id", caller.request_id())).json(answer))
+        Ok(polled(&caller, answer))
     };
     work.await.map_err(|error| Failure::with_id(caller.request_id(), error))
 }
 
-/// The assignment as soon as it is another one than the caller has, or as it is when the wait is over.
-async fn wait(caller: &Caller, node: Id<Node>, asked: Asked) -> Result<StorageAssignment> {
+/// The assignment as soon as it is another one than the caller has, or as it is when the wait is over; then nothing, if it
+/// may be `unchanged`.
+async fn wait(caller: &Caller, node: Id<Node>, asked: Asked, unchanged: bool) -> Result<Option<StorageAssignment>> {
     let database = caller.database()?;
     let epoch = database.feed().epoch();
     let remaining = caller.remaining()?.saturating_sub(WAY_BACK);
     let until = Instant::now() + Duration::from_millis(asked.wait_ms).min(LONGEST).min(remaining);
-    let mut bell = caller.stores().part::<Orders>()?.0.of(&database, node.uuid()).await?;
+    let orders = caller.stores().part::<Orders>()?;
+    let mut bell = orders.wakes.of(&database, node.uuid()).await?;
     let mut over = false;
     loop {
-        bell.mark_unchanged();
+        let at = *bell.borrow_and_update();
+        if unchanged && orders.told(node, at, asked.since.as_deref()) {
+            if over {
+                return Ok(None);
+            }
+            over = timeout_at(until, bell.changed()).await.is_err();
+            continue;
+        }
         let read = database.read(move |c| {
             let rows = of_node(c, node)?;
             let requests = requests_of(c, asked_for(&rows))?;
             spell(&rows, requests, epoch)
         });
         let answer = read.await?;
+        orders.tell(node, at, &answer.revision);
         if over || asked.since.as_ref() != Some(&answer.revision) {
-            return Ok(answer);
+            return Ok(Some(answer));
         }
         // at the end it is read once more: who asked for what may have changed, which wakes nobody
         over = timeout_at(until, bell.changed()).await.is_err();
@@ -94,11 +106,28 @@ async fn wait(caller: &Caller, node: Id<Node>, asked: Asked) -> Result<StorageAs
 }
 
 /// Who waits for orders in this process.
-pub(crate) struct Orders(Wakes);
+pub(crate) struct Orders {
+    wakes: Wakes,
+    /// The last revision of each node that was read, and the last change before that which concerned the node.
+    told: Mutex<HashMap<Id<Node>, (Position, String)>>,
+}
 
 impl Default for Orders {
     fn default() -> Self {
-        Self(Wakes::new(concerned))
+        Self { wakes: Wakes::new(concerned), told: Mutex::default() }
+    }
+}
+
+impl Orders {
+    fn tell(&self, node: Id<Node>, at: Option<Position>, revision: &str) {
+        if let Some(at) = at {
+            self.told.lock().insert(node, (at, revision.to_owned()));
+        }
+    }
+    /// Whether this revision still is what there is: nothing has concerned the node since it was read.
+    fn told(&self, node: Id<Node>, at: Option<Position>, revision: Option<&str>) -> bool {
+        let told = self.told.lock();
+        told.get(&node).is_some_and(|(read, told)| Some(*read) == at && Some(told.as_str()) == revision)
     }
 }
 
@@ -180,7 +209,7 @@ pub(crate) fn describe(document: &mut OpenApi) {
         let (text, number) =
             (ObjectBuilder::new().schema_type(Type::String), ObjectBuilder::new().schema_type(Type::Integer));
         let get = get.parameter(query("since", text)).parameter(query("wait_ms", number.minimum(Some(0))));
-        PathItem::new(HttpMethod::Get, get.response("200", answer))
+        PathItem::new(HttpMethod::Get, pollable(get).response("200", answer))
     });
 }
 

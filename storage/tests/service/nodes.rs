@@ -100,6 +100,31 @@ async fn an_older_report_of_the_same_boot_is_ignored() {
 }
 
 #[tokio::test]
+async fn a_node_that_says_what_it_holds_is_told_only_what_is_new() {
+    for backend in Backend::BOTH {
+        let site = Site::new(backend).await;
+        let since = site.assignment(site.node).await.revision;
+        let bearer = format!("Bearer {}", site.actors.node_of(site.node).token.expose());
+        let ask = async |wait: u64, held: &str| {
+            let path = format!("/storage/v1/nodeassignment/{}?since={since}&wait_ms={wait}", site.node);
+            let headers = [("authorization", bearer.as_str()), ("if-none-match", held)];
+            site.server.send("GET", &path, &headers, "").await
+        };
+        let held = format!("\"{since}\"");
+        // the second is told without a look at the database
+        for _ in 0..2 {
+            let same = ask(50, &held).await;
+            assert_eq!((same.status, same.text.as_str()), (304, ""));
+        }
+        ask(0, &held).await.good();
+        ask(50, "\"another\"").await.good();
+        let volume = site.volume(&site.actors.member(), "data", 1).await.unwrap();
+        let told: StorageAssignment = serde_json::from_value(ask(20_000, &held).await.good()).unwrap();
+        assert_eq!(told.volumes[0].id, volume.id, "what is new was not told");
+    }
+}
+
+#[tokio::test]
 async fn a_poll_waits_for_news_of_its_own_node() {
     for backend in Backend::BOTH {
         let site = Site::new(backend).await;

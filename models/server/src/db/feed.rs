@@ -149,8 +149,10 @@ impl Feed {
         let end = match c {
             AnyConnection::Sqlite(_) => "SELECT 0 AS xid, coalesce(max(seq), 0) AS seq FROM change",
             AnyConnection::Pg(_) => {
-                "SELECT xid, seq FROM change WHERE xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint \
-                 UNION ALL SELECT 0, 0 ORDER BY xid DESC, seq DESC LIMIT 1"
+                // the inner limit is what lets the index answer: without it all entries would be read and sorted
+                "SELECT xid, seq FROM (SELECT xid, seq FROM change \
+                 WHERE xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint ORDER BY xid DESC, seq DESC LIMIT 1) \
+                 AS last UNION ALL SELECT 0, 0 ORDER BY xid DESC, seq DESC LIMIT 1"
             }
         };
         let end: End = sql_query(end).get_result(c).map_err(database_error)?;

@@ -59,7 +59,8 @@ impl Asked {
 const TOO_MUCH: &str =
     "too many changes are under way here: nothing was done; send it again after the time that Retry-After says";
 
-/// Where the line of each request stands in the log: `CIRRO_LOG=cirro::request=warn` leaves them out.
+/// Where the line of each request stands in the log: `CIRRO_LOG=cirro::request=warn` leaves them out, and `=debug` tells also
+/// what nodes ask.
 const TARGET: &str = "cirro::request";
 
 /// Answers a request within its span, and tells of it afterwards. A body that streams may take longer than `ms`, which
@@ -113,6 +114,11 @@ fn span(asked: &Asked, reads: bool) -> tracing::Span {
 
 fn tell(counts: &Requests, request: &HttpRequest, asked: &Asked, status: u16, us: u128) {
     if !tracing::enabled!(target: TARGET, tracing::Level::INFO) {
+        return;
+    }
+    // a node asks and reports all day: a thousand of them would fill gigabytes with lines that say that all is well
+    let routine = status < 400 && matches!(asked.principal.get(), Some(Principal::Node(_)));
+    if routine && !tracing::enabled!(target: TARGET, tracing::Level::DEBUG) {
         return;
     }
     let principal = asked.principal.get().map(ToString::to_string);

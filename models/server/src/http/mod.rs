@@ -15,6 +15,7 @@ mod problem;
 mod quota;
 mod rendered;
 mod resource;
+mod unchanged;
 
 pub use address::{CLIENT_HEADER, client_address, place_of};
 pub use asked::Asked;
@@ -28,6 +29,7 @@ pub use problem::{Failure, no_such_route, nothing_here};
 pub use quota::{Charges, Reserved};
 pub(crate) use rendered::Rendered;
 pub use resource::{Resource, answer};
+pub use unchanged::{may_be_unchanged, pollable, polled};
 
 use crate::{owner::Running, token::Verifier};
 use actix_web::{
