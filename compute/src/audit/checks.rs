@@ -41,9 +41,11 @@ pub(super) const CHECKS: &[Check] = &[
         "claim",
         "room is taken on a node that is gone",
         FAULT,
-        // what is held there finds another node when its turn comes, or its plan says that it can't be launched
+        // what has not begun there finds another node when its turn comes, or its plan says that it can't be launched
         "SELECT c.instance_id AS id, c.node_id AS other, CAST(NULL AS text) AS told FROM claim c \
-         WHERE c.held_by IS NULL AND NOT EXISTS (SELECT 1 FROM node n WHERE n.id = c.node_id)",
+         WHERE c.held_by IS NULL AND NOT EXISTS (SELECT 1 FROM node n WHERE n.id = c.node_id) \
+         AND NOT EXISTS (SELECT 1 FROM instance i WHERE i.id = c.instance_id AND i.plan_id IS NOT NULL \
+         AND i.status = 'pending' AND i.node_id IS NULL AND i.leaving_node_id IS NULL)",
     ),
     check(
         "compute.claim-elsewhere",

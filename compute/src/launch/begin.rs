@@ -5,11 +5,12 @@ use cirro_models::{
     Error, Id, Result,
     compute::{
         Instance, Node,
-        node::{NodeMode, NodeStatus},
+        node::{NodeMode, NodeStatus, node_rows},
     },
-    sql::Table,
+    sql::{Column, GuidValue, Table},
 };
 use cirro_server::Tx;
+use diesel::prelude::*;
 use std::collections::{BTreeSet, HashMap};
 
 /// How many nodes are read at once.
@@ -30,15 +31,18 @@ enum Change {
 impl Changed {
     /// Looks at these nodes. To be called where nothing else is placed, so that none of them is taken over from meanwhile.
     pub(super) fn look(tx: &mut Tx<'_>, nodes: impl IntoIterator<Item = Id<Node>>) -> Result<Self> {
-        let ids: BTreeSet<Id<Node>> = nodes.into_iter().collect();
-        let ids: Vec<Id<Node>> = ids.into_iter().collect();
+        let mut others: BTreeSet<Id<Node>> = nodes.into_iter().collect();
+        for id in well(tx, &others)? {
+            others.remove(&id);
+        }
+        let others: Vec<Id<Node>> = others.into_iter().collect();
         let mut found: HashMap<Id<Node>, Node> = HashMap::new();
-        for some in ids.chunks(NODES) {
+        for some in others.chunks(NODES) {
             let nodes = Node::select(tx.connection(), some).map_err(Error::internal)?;
             found.extend(nodes.into_iter().map(|node| (node.id, node)));
         }
         let change = |id: &Id<Node>| Some((*id, change(found.get(id))?));
-        Ok(Self(ids.iter().filter_map(change).collect()))
+        Ok(Self(others.iter().filter_map(change).collect()))
     }
     /// Its node hears of an instance from now on. Where that takes none any more the instance looks for another one; then the claim
     /// must go, which this answers.
@@ -69,6 +73,23 @@ pub(super) enum Begun {
 /// These instances have nothing on the nodes that were found for them.
 pub(super) fn give_up(tx: &mut Tx<'_>, instances: impl IntoIterator<Item = Id<Instance>>) -> Result<()> {
     instances.into_iter().try_for_each(|instance| claims::remove(tx.connection(), instance))
+}
+
+/// Those of these nodes that are well, which are nearly all: so most need not be read whole.
+fn well(tx: &mut Tx<'_>, nodes: &BTreeSet<Id<Node>>) -> Result<Vec<Id<Node>>> {
+    let ids: Vec<GuidValue> = nodes.iter().map(Column::store).collect();
+    let mut well = Vec::with_capacity(ids.len());
+    for some in ids.chunks(NODES) {
+        let found: Vec<GuidValue> = node_rows::table
+            .filter(node_rows::id.eq_any(some))
+            .filter(node_rows::mode.eq(NodeMode::Active.to_string()))
+            .filter(node_rows::status.eq(NodeStatus::Ready.to_string()))
+            .select(node_rows::id)
+            .load(tx.connection())
+            .map_err(Error::internal)?;
+        well.extend(found.into_iter().map(|id| Id::from_uuid(id.0)));
+    }
+    Ok(well)
 }
 
 fn change(node: Option<&Node>) -> Option<Change> {

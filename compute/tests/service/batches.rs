@@ -351,6 +351,48 @@ async fn what_was_to_come_to_a_node_that_is_gone_goes_elsewhere() {
 }
 
 #[tokio::test]
+async fn what_waits_for_its_turn_on_a_node_that_is_gone_goes_elsewhere() {
+    for backend in Backend::BOTH {
+        let site = Site::new(backend).await;
+        let two = site.new_node("two", 8, 8192, 100).await;
+        let plan = site.accepted("web", 4, json!({"max_in_flight": 1})).await;
+        let here = site.planned(&plan).await[0].node_id.unwrap();
+        let (gone, name) = if here == two { (site.node, "one") } else { (two, "two") };
+        site.set(&format!("UPDATE node SET status = 'fenced' WHERE name = '{name}'")).await;
+        site.operator("PATCH", &format!("node/{gone}"), json!({"mode": "gone"})).await.good();
+        site.nothing_is_left_over().await;
+        let _tended = site.tended();
+        eventually("all run on the other", async || {
+            site.all_run(&plan, here).await;
+            let rows = site.planned(&plan).await;
+            rows.iter().all(|row| row.node_id == Some(here) && row.status == S::Running).then_some(())
+        })
+        .await;
+        site.plan_is(&plan, PlanStatus::Launched).await;
+        site.nothing_is_left_over().await;
+    }
+}
+
+#[tokio::test]
+async fn what_comes_to_a_node_that_is_silent_says_that_it_waits_for_it() {
+    for backend in Backend::BOTH {
+        let site = Site::in_batches(backend, 1).await;
+        let two = site.new_node("two", 8, 8192, 100).await;
+        let plan = site.accepted("web", 4, json!({})).await;
+        site.set("UPDATE node SET status = 'silent' WHERE name = 'two'").await;
+        let _tended = site.tended();
+        site.counts_to(ROWS, 4).await;
+        let rows = site.planned(&plan).await;
+        let waiting: Vec<_> = rows[1..].iter().filter(|row| row.node_id == Some(two)).collect();
+        assert!(!waiting.is_empty() && rows.iter().all(|row| row.node_id.is_some()), "{rows:#?}");
+        for row in waiting {
+            assert_eq!(row.status_reason.as_deref(), Some("it waits for node two, which does not report"));
+        }
+        site.nothing_is_left_over().await;
+    }
+}
+
+#[tokio::test]
 async fn who_goes_elsewhere_keeps_apart_from_those_that_are_still_to_come() {
     for backend in Backend::BOTH {
         let site = Site::in_batches(backend, 1).await;
