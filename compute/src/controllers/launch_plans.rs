@@ -129,13 +129,14 @@ fn follow(tx: &mut Tx<'_>, plan: &mut LaunchPlan, referenced: Option<&Referenced
             (plan.status, plan.status_reason, plan.held_until) = (PlanStatus::Undone, None, None);
             launch::forget_user_data(tx, plan.id)
         }
-        // failures were looked into: it goes on with those that wait
-        (PlanIntent::Launch, PlanStatus::Halted) => {
+        // what kept it from going on was looked into: it goes on with those that wait
+        (PlanIntent::Launch, PlanStatus::Halted | PlanStatus::Launching) => {
             (plan.status, plan.status_reason) = (PlanStatus::Launching, None);
             Ok(())
         }
-        (PlanIntent::Launch, PlanStatus::Launching | PlanStatus::Launched)
-        | (PlanIntent::Undo, PlanStatus::Undone | PlanStatus::Undoing) => Ok(()),
+        (PlanIntent::Launch, PlanStatus::Launched) | (PlanIntent::Undo, PlanStatus::Undone | PlanStatus::Undoing) => {
+            Ok(())
+        }
         (PlanIntent::Undo, _) => {
             launch::give_back(tx, plan)?;
             UndoPlan::enqueue(tx, plan.id)?;

@@ -39,8 +39,8 @@ impl Site {
         assert_eq!(told.status, 202, "{}", told.text);
         id(&told.json())
     }
-    async fn wished(&self, plan: &str, intent: &str) {
-        self.member("PATCH", &format!("launchplan/{plan}"), json!({"intent": intent})).await.good();
+    async fn wished(&self, plan: &str, intent: &str) -> Value {
+        self.member("PATCH", &format!("launchplan/{plan}"), json!({"intent": intent})).await.good()
     }
     async fn counts_to(&self, what: &'static str, expected: i64) {
         eventually(what, async || (self.count(what).await == expected).then_some(())).await;
@@ -280,10 +280,15 @@ async fn a_name_that_somebody_has_all_the_same_halts_it_and_is_told() {
         let plan = site.accepted("web", 6, json!({})).await;
         site.set("UPDATE instance SET name = 'web-0005' WHERE name = 'other'").await;
         let _tended = site.tended();
-        let stopped =
-            eventually("it says so", async || Some(site.plan(&plan).await).filter(|plan| plan.status_reason.is_some()))
-                .await;
-        assert_eq!((stopped.status, site.planned(&plan).await.len()), (PlanStatus::Launching, 4));
+        let says_so = async || {
+            let reason = async || Some(site.plan(&plan).await).filter(|plan| plan.status_reason.is_some());
+            let stopped = eventually("it says so", reason).await;
+            assert_eq!((stopped.status, site.planned(&plan).await.len()), (PlanStatus::Launching, 4));
+        };
+        says_so().await;
+        let again = site.wished(&plan, "launch").await;
+        assert_eq!((&again["status"], &again["status_reason"]), (&"launching".into(), &Value::Null), "it tries");
+        says_so().await;
         site.all_run(&plan, site.node).await;
         let halted = site.plan_is(&plan, PlanStatus::Halted).await;
         let reason = halted.status_reason.unwrap();
