@@ -11,10 +11,10 @@ use crate::{
     wait::{self, Ended, Patience, Progress, Wait},
 };
 use cirro_models::{
-    Id, Verbs,
+    Verbs,
     compute::{
         Instance, LaunchPlan,
-        instance::InstanceFilter,
+        instance::{InstanceFilter, InstanceStatus},
         launch_plan::{LaunchPlanPatch, PlanIntent, PlanStatus},
     },
     storage::{Attachment, attachment::AttachmentFilter},
@@ -49,6 +49,8 @@ struct Preview {
     going: usize,
     /// How many are being removed already.
     gone: usize,
+    /// About how many are still to come: a plan that moves makes some meanwhile.
+    to_come: i64,
     /// Those that are kept.
     kept: Vec<String>,
     /// How many of them are protected.
@@ -59,7 +61,7 @@ impl UndoArgs {
     pub(crate) async fn run(self, site: &Site) -> Result<(), Failure> {
         let id = resolve::id::<LaunchPlan>(site, &self.which).await?;
         let plan = site.call(None, |ctx| async move { LaunchPlan::get(&ctx, id).await }).await?.value;
-        let preview = preview(site, id).await?;
+        let preview = preview(site, &plan).await?;
         let label = plan.label();
         preview.sentences(&plan).iter().for_each(|line| out::note(&escape::line(line)));
         if !self.yes {
@@ -96,6 +98,9 @@ impl Preview {
     fn sentences(&self, plan: &LaunchPlan) -> Vec<String> {
         let mut lines =
             vec![format!("plan {} is {}: {} instances go with their root disks", plan.name, plan.status, self.going)];
+        if self.to_come > 0 {
+            lines.push(format!("about {} that are still to come are not made", self.to_come));
+        }
         if self.gone > 0 {
             lines.push(format!("{} are being removed already", self.gone));
         }
@@ -118,15 +123,36 @@ impl Preview {
     }
 }
 
-async fn preview(site: &Site, plan: Id<LaunchPlan>) -> Result<Preview, Failure> {
-    let filter = InstanceFilter { plan_id: Some(plan), ..InstanceFilter::default() };
+async fn preview(site: &Site, plan: &LaunchPlan) -> Result<Preview, Failure> {
+    let filter = InstanceFilter { plan_id: Some(plan.id), ..InstanceFilter::default() };
     let instances = all::<Instance>(site, &filter).await?;
+    let to_come = to_come(plan, &instances);
     if instances.is_empty() {
-        return Ok(Preview::default());
+        return Ok(Preview { to_come, ..Preview::default() });
     }
     let attachments = all::<Attachment>(site, &AttachmentFilter::default()).await?;
     let used = attachments.iter().map(|attachment| attachment.instance_id.uuid()).collect();
-    Ok(sorted(&instances, &used))
+    Ok(Preview { to_come, ..sorted(&instances, &used) })
+}
+
+/// How many a plan has counted that wait for their turn, but for those that exist.
+fn to_come(plan: &LaunchPlan, instances: &[Instance]) -> i64 {
+    if !matches!(plan.status, PlanStatus::Launching | PlanStatus::Halted) {
+        return 0;
+    }
+    let exist = |instances: usize| i64::try_from(instances).unwrap_or(i64::MAX);
+    let all = match (&plan.progress, &plan.outlook) {
+        (Some(progress), _) => {
+            let waits = |row: &&Instance| {
+                let nowhere = row.node_id.is_none() && row.leaving_node_id.is_none();
+                nowhere && row.status == InstanceStatus::Pending && row.meta.deleted_at.is_none()
+            };
+            progress.count("queued") - exist(instances.iter().filter(waits).count())
+        }
+        (None, Some(outlook)) => outlook.placed - exist(instances.len()),
+        (None, None) => 0,
+    };
+    all.max(0)
 }
 
 fn sorted(instances: &[Instance], used: &BTreeSet<uuid::Uuid>) -> Preview {
@@ -142,4 +168,46 @@ fn sorted(instances: &[Instance], used: &BTreeSet<uuid::Uuid>) -> Preview {
         }
     }
     preview
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    const ID: &str = "01970000-0000-7000-8000-000000000001";
+
+    fn row(more: &Value) -> Value {
+        let mut row = json!({"id": ID, "project_id": ID, "name": "web", "generation": 1, "version": 1, "created_by": "user:1",
+            "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z"});
+        row.as_object_mut().into_iter().for_each(|row| row.extend(more.as_object().cloned().unwrap_or_default()));
+        row
+    }
+    fn plan(status: &str, counts: &Value) -> LaunchPlan {
+        let group = json!({"name": "web", "count": 9, "template": {"flavor_id": ID, "image_id": ID}});
+        let progress = if counts.is_null() { Value::Null } else { json!({"counts": counts, "per_second": 0.0}) };
+        let outlook = json!({"placed": 9, "nodes": 2, "quota": {}, "of_free": 1, "image_bytes": 1});
+        let row = row(&json!({"groups": [group], "policy": "spread", "all_or_nothing": false, "intent": "launch",
+            "status": status, "outlook": outlook, "progress": progress}));
+        serde_json::from_value(row).unwrap_or_else(|error| panic!("{error}"))
+    }
+    fn instance(node: Option<&str>) -> Instance {
+        let row = row(&json!({"flavor_id": ID, "image_id": ID, "power": "running", "observed_generation": 0,
+            "status": "pending", "node_id": node, "vcpus": 1, "memory_mib": 256, "disk_gib": 2, "protected": false,
+            "on_node_loss": "stay", "root_generation": 1}));
+        serde_json::from_value(row).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    #[test]
+    fn what_is_still_to_come_of_a_large_plan_is_told() {
+        let instances = [instance(Some(ID)), instance(None)];
+        let counts = json!({"queued": 7, "placed": 2});
+        assert_eq!(to_come(&plan("halted", &counts), &instances), 6, "one of those that wait exists");
+        assert_eq!(to_come(&plan("launching", &Value::Null), &instances), 7, "nothing is counted yet");
+        assert_eq!(to_come(&plan("launching", &json!({"queued": 1})), &instances), 0);
+        assert_eq!(to_come(&plan("held", &Value::Null), &[]), 0, "it has launched nothing");
+        let preview = Preview { to_come: 6, ..Preview::default() };
+        let told = preview.sentences(&plan("halted", &counts));
+        assert_eq!(told[1], "about 6 that are still to come are not made");
+    }
 }

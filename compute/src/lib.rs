@@ -26,6 +26,7 @@ use cirro_models::{
 use cirro_server::{Database, Owner, db::Migrations};
 use diesel_migrations::embed_migrations;
 use fence::Takeover;
+pub use launch::Expansion;
 use std::sync::Arc;
 
 /// The tables of this service.
@@ -59,6 +60,7 @@ pub fn service_with(database: Database, takeover: Takeover) -> Owner {
         .shares(Arc::new(presence::Presence::default()))
         .shares(Arc::new(heartbeats::Heartbeats::default()))
         .shares(Arc::new(launch::Rates::default()))
+        .shares(Arc::new(Expansion::default()))
         .shares(Arc::new(routes::assignment::Orders::default()))
         .shares(Arc::new(takeover))
 }

@@ -33,15 +33,19 @@ pub(super) const CHECKS: &[Check] = &[
         FAULT,
         "SELECT c.instance_id AS id, c.held_by AS other, CAST(NULL AS text) AS told FROM claim c \
          WHERE c.held_by IS NOT NULL \
-         AND NOT EXISTS (SELECT 1 FROM launchplan p WHERE p.id = c.held_by AND p.status = 'held')",
+         AND NOT EXISTS (SELECT 1 FROM launchplan p WHERE p.id = c.held_by \
+         AND p.status IN ('held', 'launching', 'halted'))",
     ),
     check(
         "compute.claim-without-node",
         "claim",
         "room is taken on a node that is gone",
         FAULT,
+        // what has not begun there finds another node when its turn comes, or its plan says that it can't be launched
         "SELECT c.instance_id AS id, c.node_id AS other, CAST(NULL AS text) AS told FROM claim c \
-         WHERE NOT EXISTS (SELECT 1 FROM node n WHERE n.id = c.node_id)",
+         WHERE c.held_by IS NULL AND NOT EXISTS (SELECT 1 FROM node n WHERE n.id = c.node_id) \
+         AND NOT EXISTS (SELECT 1 FROM instance i WHERE i.id = c.instance_id AND i.plan_id IS NOT NULL \
+         AND i.status = 'pending' AND i.node_id IS NULL AND i.leaving_node_id IS NULL)",
     ),
     check(
         "compute.claim-elsewhere",
@@ -128,6 +132,23 @@ pub(super) const CHECKS: &[Check] = &[
         "SELECT s.plan_id AS id, CAST(NULL AS uuid) AS other, CAST(NULL AS text) AS told FROM plan_secret s \
          WHERE NOT EXISTS (SELECT 1 FROM launchplan p WHERE p.id = s.plan_id \
          AND p.status IN ('previewed', 'held', 'expired'))",
+    ),
+    check(
+        "compute.plan-launch-lost",
+        "launch plan",
+        "it holds room for instances that are still to come, and what they are launched with is lost",
+        "undo the plan, and launch them by a new one",
+        "SELECT p.id, CAST(NULL AS uuid) AS other, p.name AS told FROM launchplan p WHERE p.status IN ('launching', 'halted') \
+         AND EXISTS (SELECT 1 FROM claim c WHERE c.held_by = p.id) \
+         AND NOT EXISTS (SELECT 1 FROM plan_launch l WHERE l.plan_id = p.id)",
+    ),
+    check(
+        "compute.plan-launch-left",
+        "launch plan",
+        "what its instances are launched with, user-data among it, is kept for it, and it is gone or none are to come",
+        FAULT,
+        "SELECT DISTINCT l.plan_id AS id, CAST(NULL AS uuid) AS other, CAST(NULL AS text) AS told FROM plan_launch l \
+         WHERE NOT EXISTS (SELECT 1 FROM launchplan p WHERE p.id = l.plan_id AND p.status IN ('launching', 'halted'))",
     ),
     check(
         "compute.deleting-without-order",

@@ -50,6 +50,9 @@ impl Controller<Instance> for Instances {
         let resize = Resize::fetch(ctx, &current, patch.flavor_id).await?;
         let rebuild = Rebuild::fetch(ctx, &current, &patch).await?;
         let write = move |tx: &mut Tx<'_>| {
+            if let Some(name) = &patch.name {
+                launch::require_not_to_come(tx, current.project_id, name.as_str())?;
+            }
             if resize.is_some() {
                 Resize::begin(tx)?;
             }

@@ -1,6 +1,6 @@
 //! Launch plans: looked at, held, launched and undone.
 
-use crate::launch::{self, Referenced, UndoPlan, references, take};
+use crate::launch::{self, Expansion, PLACEMENT, Referenced, UndoPlan, references, take};
 use async_trait::async_trait;
 use cirro_models::{
     Context, Created, Deleted, Error, Generation, Result, Timestamp,
@@ -30,14 +30,18 @@ impl Controller<LaunchPlan> for LaunchPlans {
             return Err(Error::invalid("expires_at", format!("{end} is over: give a moment to come")));
         }
         let referenced = referenced(ctx, &draft, new.user_data.clone()).await?;
+        let expansion = ctx.stores().part::<Expansion>()?;
+        let batch = expansion.batch();
         let write = move |tx: &mut Tx<'_>| {
             let mut plan = draft.clone();
-            take(tx, &mut plan, &referenced)?;
+            take(tx, &mut plan, &referenced, batch)?;
             tx.insert(&plan)?;
             launch::keep_user_data(tx, &plan, new.user_data.as_ref())?;
             Ok(plan)
         };
-        ctx.write(write).await.map(Into::into)
+        let made = ctx.write(write).await?;
+        expansion.wake();
+        Ok(made.into())
     }
 
     async fn update(
@@ -51,13 +55,19 @@ impl Controller<LaunchPlan> for LaunchPlans {
         // what it names may have changed since it was made, and whoever launches it must be allowed to use it
         let takes = !matches!(patch.intent, None | Some(PlanIntent::Undo)) && !is_launched(&current);
         let referenced = if takes { Some(referenced(ctx, &current, None).await?) } else { None };
+        let expansion = ctx.stores().part::<Expansion>()?;
+        let batch = expansion.batch();
         let write = move |tx: &mut Tx<'_>| {
             let named = patch.intent.is_some();
+            if named {
+                // instances of it may be made at this moment
+                tx.exclusive(PLACEMENT)?;
+            }
             let before: LaunchPlan = tx.get(id)?;
             let mut wished = before.clone();
             if named {
                 wished.intent = patch.intent.clone().unwrap_or(PlanIntent::Preview);
-                follow(tx, &mut wished, referenced.as_ref())?;
+                follow(tx, &mut wished, referenced.as_ref(), batch)?;
             }
             tx.patch_then(id, patch.clone(), version, |plan, _| {
                 if named {
@@ -69,13 +79,16 @@ impl Controller<LaunchPlan> for LaunchPlans {
                 Ok(())
             })
         };
-        ctx.write(write).await
+        let updated = ctx.write(write).await?;
+        expansion.wake();
+        Ok(updated)
     }
 
     /// A plan without instances goes; one that has some is the way to find and undo them.
     async fn delete(&self, ctx: &Context, current: LaunchPlan) -> Result<Deleted<LaunchPlan>> {
         let id = current.id;
         ctx.write(move |tx| {
+            tx.exclusive(PLACEMENT)?;
             let plan: LaunchPlan = tx.get(id)?;
             let left: i64 = instance_rows::table
                 .filter(instance_rows::plan_id.eq(Some(id.store())))
@@ -88,9 +101,7 @@ impl Controller<LaunchPlan> for LaunchPlans {
                     plan.name, plan.name
                 )));
             }
-            if plan.status == PlanStatus::Held {
-                launch::give_back(tx, &plan)?;
-            }
+            launch::give_back(tx, &plan)?;
             launch::forget_user_data(tx, id)?;
             tx.remove(&plan)
         })
@@ -111,23 +122,23 @@ fn is_launched(plan: &LaunchPlan) -> bool {
 }
 
 /// Does what follows from a wish about a plan that exists.
-fn follow(tx: &mut Tx<'_>, plan: &mut LaunchPlan, referenced: Option<&Referenced>) -> Result<()> {
+fn follow(tx: &mut Tx<'_>, plan: &mut LaunchPlan, referenced: Option<&Referenced>, batch: usize) -> Result<()> {
     match (&plan.intent, &plan.status) {
         (PlanIntent::Undo, PlanStatus::Previewed | PlanStatus::Held | PlanStatus::Expired) => {
-            if plan.status == PlanStatus::Held {
-                launch::give_back(tx, plan)?;
-            }
+            launch::give_back(tx, plan)?;
             (plan.status, plan.status_reason, plan.held_until) = (PlanStatus::Undone, None, None);
             launch::forget_user_data(tx, plan.id)
         }
-        // failures were looked into: it goes on with those that wait
-        (PlanIntent::Launch, PlanStatus::Halted) => {
+        // what kept it from going on was looked into: it goes on with those that wait
+        (PlanIntent::Launch, PlanStatus::Halted | PlanStatus::Launching) => {
             (plan.status, plan.status_reason) = (PlanStatus::Launching, None);
             Ok(())
         }
-        (PlanIntent::Launch, PlanStatus::Launching | PlanStatus::Launched)
-        | (PlanIntent::Undo, PlanStatus::Undone | PlanStatus::Undoing) => Ok(()),
+        (PlanIntent::Launch, PlanStatus::Launched) | (PlanIntent::Undo, PlanStatus::Undone | PlanStatus::Undoing) => {
+            Ok(())
+        }
         (PlanIntent::Undo, _) => {
+            launch::give_back(tx, plan)?;
             UndoPlan::enqueue(tx, plan.id)?;
             (plan.status, plan.status_reason) = (PlanStatus::Undoing, None);
             Ok(())
@@ -151,7 +162,7 @@ fn follow(tx: &mut Tx<'_>, plan: &mut LaunchPlan, referenced: Option<&Referenced
                 Error::conflict(format!("plan {} was changed at the same moment: try again", plan.name))
             })?;
             launch::add_user_data(tx, plan.id, &mut referenced)?;
-            take(tx, plan, &referenced)?;
+            take(tx, plan, &referenced, batch)?;
             // its instances have it from here on
             if is_launched(plan) { launch::forget_user_data(tx, plan.id) } else { Ok(()) }
         }

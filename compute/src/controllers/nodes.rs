@@ -1,6 +1,6 @@
 //! Nodes: one that holds guests stays, unless it is gone for ever.
 
-use crate::{claims, fence, holdings};
+use crate::{claims, fence, holdings, launch::PLACEMENT};
 use async_trait::async_trait;
 use cirro_models::{
     Context, Created, Deleted, Error, Generation, Result,
@@ -45,6 +45,8 @@ impl Controller<Node> for Nodes {
         let used = fence::with_volumes(ctx, id).await?;
         let epoch = ctx.database()?.feed().epoch();
         ctx.write(move |tx| {
+            // nothing may come there meanwhile
+            tx.exclusive(PLACEMENT)?;
             let node: Node = tx.get(id)?;
             require_gone(&node, patch.destroyed.as_ref() == Some(&node.name))?;
             let node = tx.patch(id, patch.clone(), version)?;

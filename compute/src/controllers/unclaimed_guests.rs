@@ -2,7 +2,7 @@
 
 use crate::{
     claims::{self, Claim},
-    launch::{PLACEMENT, references::Launch},
+    launch::{references::Launch, require_not_to_come},
     records,
     schedule::Need,
 };
@@ -73,7 +73,7 @@ impl Controller<UnclaimedGuest> for UnclaimedGuests {
 
 /// Makes the guest an instance again, with what its mark says of it.
 fn adopt(tx: &mut Tx<'_>, guest: &UnclaimedGuest, image: ImageSpec, meta: Meta) -> Result<()> {
-    tx.exclusive(PLACEMENT)?;
+    require_not_to_come(tx, guest.project_id, guest.name.as_str())?;
     let power = if guest.running { Power::Running } else { Power::Stopped };
     let new = NewInstance {
         name: guest.name.clone(),

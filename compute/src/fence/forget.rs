@@ -12,7 +12,7 @@ use cirro_server::Tx;
 const MANY: i64 = 100_000;
 
 /// Nothing of a node is left: what may be is recreated elsewhere, the rest has failed, and what was being deleted is gone. Room
-/// that a plan holds there stays held until the plan is looked at or expires.
+/// there of what has not begun stays taken until its turn comes, or until the plan that holds it is looked at or expires.
 pub(crate) fn forget(tx: &mut Tx<'_>, node: &Node, epoch: i64, used: &[Id<Instance>]) -> Result<()> {
     let here = InstanceFilter { node_id: Some(node.id), ..InstanceFilter::default() };
     for instance in tx.list::<Instance>(&here, MANY)? {

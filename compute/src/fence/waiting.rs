@@ -22,6 +22,11 @@ pub(crate) fn sentence(node: &Node) -> Option<String> {
     Some(format!("{}has not finished {stuck}", begin(node)))
 }
 
+/// What an instance says that is on its way to this node, which is silent or stuck.
+pub(crate) fn says(node: &Node) -> String {
+    sentence(node).unwrap_or_else(|| format!("{}does not report", begin(node)))
+}
+
 /// Whether an instance in this state is on its way.
 pub(crate) fn is_on_its_way(status: &InstanceStatus) -> bool {
     use InstanceStatus::{Building, Pending, Starting};
@@ -30,7 +35,7 @@ pub(crate) fn is_on_its_way(status: &InstanceStatus) -> bool {
 
 /// Whoever looks at an instance that is on its way to this node learns what it waits for.
 pub(crate) fn say(tx: &mut Tx<'_>, node: &Node) -> Result<()> {
-    let sentence = sentence(node).unwrap_or_else(|| format!("{}does not report", begin(node)));
+    let sentence = says(node);
     for row in on_the_way(tx, node)? {
         tx.change_from(&row, |row| row.status_reason = Some(sentence.clone()))?;
     }

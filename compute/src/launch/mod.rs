@@ -1,18 +1,25 @@
 //! From a request for instances to rows with a place: what it names is fetched first, then everything that it takes is
 //! taken in one transaction.
 
+mod begin;
 pub(crate) mod elsewhere;
+mod expand;
 mod fetched;
+mod names;
 mod plan;
 mod progress;
 mod quota;
 pub(crate) mod references;
+mod rest;
 mod rows;
 mod secret;
 mod tend;
 mod undo;
 pub(crate) mod volumes;
 
+pub use expand::Expansion;
+pub(crate) use expand::expand;
+pub(crate) use names::require_not_to_come;
 pub(crate) use plan::{hold_ends, take};
 pub(crate) use quota::{CHARGES, resize as resize_in_quota, room as room_in_quota};
 pub(crate) use references::Referenced;

@@ -4,46 +4,45 @@ use crate::{
     claims::{self, Claim},
     launch::{
         HELD_S, PLACEMENT, Referenced,
+        begin::Changed,
         fetched::{self, Fetched},
-        instance_id, quota,
-        rows::{self, Placed},
+        instance_id, names, quota,
+        rest::Rest,
+        rows::{self, Placed, numbered},
     },
     schedule::{self, Asked, Candidate, Need, Planned, Rule},
 };
 use cirro_models::{
     Bytes, Error, Id, Result, Timestamp,
     compute::{
-        Instance, LaunchPlan, Node,
-        instance::instance_rows,
+        LaunchPlan, Node,
+        launch_group::MOST,
         launch_plan::{PlanIntent, PlanStatus},
         placement::{Outlook, Place, Shortage},
     },
-    sql::Column,
 };
 use cirro_server::Tx;
-use diesel::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The most places that an outlook lists.
 const LISTED: usize = 1000;
-/// How many names are looked up at once.
-const NAMES: usize = 1000;
 
 /// When room that is taken now is given back.
 pub(crate) fn hold_ends() -> Timestamp {
     Timestamp::now().plus_seconds(HELD_S)
 }
 
-/// Does what the plan is intended for, and sets its status and outlook. Nothing is written of the plan itself.
+/// Does what the plan is intended for, and sets its status and outlook. Nothing is written of the plan itself. Of what is launched the
+/// first `batch` instances are made; for the rest the plan holds claims until [`super::expand`] makes them.
 ///
 /// # Errors
 /// What keeps all of it, or any of it, from being launched; then nothing is taken.
-pub(crate) fn take(tx: &mut Tx<'_>, plan: &mut LaunchPlan, referenced: &Referenced) -> Result<()> {
+pub(crate) fn take(tx: &mut Tx<'_>, plan: &mut LaunchPlan, referenced: &Referenced, batch: usize) -> Result<()> {
     tx.exclusive(PLACEMENT)?;
-    names_are_free(tx, plan)?;
+    names::are_free(tx, plan)?;
     let nodes = claims::candidates(tx)?;
     if plan.status == PlanStatus::Held && plan.intent == PlanIntent::Launch {
-        return launch_held(tx, plan, referenced, &nodes);
+        return launch_held(tx, plan, referenced, &nodes, batch);
     }
     let work = Work::new(tx, plan, referenced, nodes)?;
     let seen =
@@ -62,62 +61,66 @@ pub(crate) fn take(tx: &mut Tx<'_>, plan: &mut LaunchPlan, referenced: &Referenc
     }
     quota::charge(tx, &referenced.project, &work.taken())?;
     let held = plan.intent == PlanIntent::Hold;
-    claims::add(tx.connection(), &work.claims(plan, held))?;
+    claims::add(tx.connection(), &work.claims(plan, if held { 0 } else { batch }))?;
     if held {
         (plan.status, plan.held_until) = (PlanStatus::Held, Some(hold_ends()));
     } else {
-        begin(tx, plan, referenced, &work.placed)?;
+        begin(tx, plan, referenced, &work.placed, batch)?;
         outlook.places.clear();
     }
     plan.outlook = Some(outlook);
     Ok(())
 }
 
-/// The instances come to be, and as many of them as may be on their way begin.
-fn begin(tx: &mut Tx<'_>, plan: &mut LaunchPlan, referenced: &Referenced, placed: &[Placed]) -> Result<()> {
+/// The first instances come to be, and as many of them as may be on their way begin. What the others are launched with is kept.
+fn begin(
+    tx: &mut Tx<'_>,
+    plan: &mut LaunchPlan,
+    referenced: &Referenced,
+    placed: &[Placed],
+    batch: usize,
+) -> Result<()> {
     let at_once = plan.max_in_flight.map_or(usize::MAX, |most| usize::try_from(most.get()).unwrap_or(usize::MAX));
-    rows::add(tx, plan, referenced, placed, at_once)?;
+    let rest = Rest::of(tx, referenced);
+    rows::add(tx, plan, &rest, &placed[..placed.len().min(batch)], &Changed::default(), at_once)?;
+    if placed.len() > batch {
+        rest.keep(tx.connection(), plan.id)?;
+    }
     (plan.status, plan.held_until, plan.status_reason) = (PlanStatus::Launching, None, None);
     Ok(())
 }
 
 /// Launches exactly what is held, or says which of it can't be any more.
-fn launch_held(tx: &mut Tx<'_>, plan: &mut LaunchPlan, referenced: &Referenced, nodes: &[Candidate]) -> Result<()> {
+fn launch_held(
+    tx: &mut Tx<'_>,
+    plan: &mut LaunchPlan,
+    referenced: &Referenced,
+    nodes: &[Candidate],
+    batch: usize,
+) -> Result<()> {
     let by_id: BTreeMap<_, _> = nodes.iter().map(|node| (node.id, node)).collect();
-    let mut held: BTreeMap<Id<Instance>, Claim> =
-        claims::held(tx.connection(), plan.id)?.into_iter().map(|claim| (claim.instance, claim)).collect();
-    let mut placed = Vec::with_capacity(held.len());
+    let mut placed = Vec::new();
     let mut lost = BTreeSet::new();
-    for (index, (group, number)) in numbered(plan).enumerate() {
-        let Some(claim) = held.remove(&instance_id(plan.id, index)) else { continue };
-        if claim.need != referenced.parts[group].0 {
-            let what = format!("the flavor of group {} has changed", plan.groups[group].name);
-            return Err(Error::conflict(format!(
-                "plan {} can't be launched as it is held: {what}; hold it anew",
-                plan.name
-            )));
+    for claim in claims::held(tx.connection(), plan.id, MOST)? {
+        let node = claim.node;
+        match Placed::held(plan, claim).filter(|_| by_id.get(&node).is_some_and(|node| node.usable().is_none())) {
+            Some(place) => placed.push(place),
+            None => drop(lost.insert(node)),
         }
-        match (by_id.get(&claim.node), claim.placement) {
-            (Some(node), Some(placement)) if node.usable().is_none() => {
-                placed.push(Placed { group, number, index, node: claim.node, placement });
-            }
-            _ => drop(lost.insert(claim.node)),
-        }
+    }
+    let refused = |what: String| {
+        Err(Error::conflict(format!("plan {} can't be launched as it is held: {what}; hold it anew", plan.name)))
+    };
+    if let Some(other) = placed.iter().find(|place| place.need != referenced.parts[place.group].0) {
+        return refused(format!("the flavor of group {} has changed", plan.groups[other.group].name));
     }
     if !lost.is_empty() {
-        let what = format!("{} of its nodes take no instances any more", lost.len());
-        return Err(Error::conflict(format!(
-            "plan {} can't be launched as it is held: {what}; hold it anew",
-            plan.name
-        )));
+        return refused(format!("{} of its nodes take no instances any more", lost.len()));
     }
-    claims::hand_over(tx.connection(), plan.id)?;
-    begin(tx, plan, referenced, &placed)
-}
-
-/// Group and number of each instance of a plan, in order.
-fn numbered(plan: &LaunchPlan) -> impl Iterator<Item = (usize, i64)> + '_ {
-    plan.groups.iter().enumerate().flat_map(|(group, asked)| (1..=asked.count.get()).map(move |number| (group, number)))
+    if let Some(last) = placed[..placed.len().min(batch)].last() {
+        claims::hand_over(tx.connection(), plan.id, last.id)?;
+    }
+    begin(tx, plan, referenced, &placed, batch)
 }
 
 /// Where the instances would go, and what stands against it.
@@ -174,7 +177,7 @@ impl Work {
             let at = usize::try_from(number - 1).ok()?;
             let spot = self.planned.groups[group].spots.get(at)?.as_ref()?;
             let (node, placement) = (self.nodes[spot.node].id, spot.placement.clone());
-            Some(Placed { group, number, index, node, placement })
+            Some(Placed { id: instance_id(plan.id, index), group, number, need: self.needs[group].0, node, placement })
         };
         numbered(plan).enumerate().filter_map(place).collect()
     }
@@ -194,15 +197,16 @@ impl Work {
         self.placed.iter().for_each(|placed| taken[placed.group].1 += 1);
         taken
     }
-    fn claims(&self, plan: &LaunchPlan, held: bool) -> Vec<Claim> {
-        let claim = |placed: &Placed| Claim {
-            instance: instance_id(plan.id, placed.index),
+    /// All but the first `own` are held by the plan.
+    fn claims(&self, plan: &LaunchPlan, own: usize) -> Vec<Claim> {
+        let claim = |(n, placed): (usize, &Placed)| Claim {
+            instance: placed.id,
             node: placed.node,
-            need: self.needs[placed.group].0,
-            held_by: held.then_some(plan.id),
-            placement: held.then(|| placed.placement.clone()),
+            need: placed.need,
+            held_by: (n >= own).then_some(plan.id),
+            placement: (n >= own).then(|| placed.placement.clone()),
         };
-        self.placed.iter().map(claim).collect()
+        self.placed.iter().enumerate().map(claim).collect()
     }
     fn outlook(&self, plan: &LaunchPlan) -> Outlook {
         let nodes: BTreeSet<Id<Node>> = self.placed.iter().map(|placed| placed.node).collect();
@@ -274,28 +278,4 @@ fn difference(seen: &Outlook, now: &Outlook) -> Option<String> {
     let others = moved.count();
     let more = if others == 0 { String::new() } else { format!(", and so would {others} others") };
     Some(format!("{} would go to another node{more}", first.name))
-}
-
-/// Refuses names that instances of the project have already.
-fn names_are_free(tx: &mut Tx<'_>, plan: &LaunchPlan) -> Result<()> {
-    let names: Vec<String> = numbered(plan)
-        .filter_map(|(group, number)| plan.groups[group].instance_name(number).ok())
-        .map(|name| name.to_string())
-        .collect();
-    for some in names.chunks(NAMES) {
-        let taken: Vec<String> = instance_rows::table
-            .filter(instance_rows::project_id.eq(plan.project_id.store()))
-            .filter(instance_rows::deleted_at.is_null())
-            .filter(instance_rows::name.eq_any(some))
-            .select(instance_rows::name)
-            .load(tx.connection())
-            .map_err(Error::internal)?;
-        if let Some(first) = taken.iter().min() {
-            let what = if taken.len() == 1 { String::new() } else { format!(" (and {} more)", taken.len() - 1) };
-            return Err(Error::conflict(format!(
-                "the project has an instance {first} already{what}: choose other names for the plan's groups"
-            )));
-        }
-    }
-    Ok(())
 }

@@ -38,11 +38,18 @@ struct Lag {
     count: i64,
 }
 
+/// What the plan still holds is to come: in one statement with what has come, so that nothing is missed or seen twice that comes
+/// meanwhile.
 const STATES: &str = "SELECT CASE WHEN deleted_at IS NOT NULL THEN 'deleting' \
     WHEN status = 'pending' AND node_id IS NOT NULL THEN 'placed' \
     WHEN status = 'pending' AND leaving_node_id IS NOT NULL THEN 'waiting' WHEN status = 'pending' THEN 'queued' \
     WHEN status IN ('building', 'starting', 'rebooting') THEN 'starting' ELSE status END AS state, \
-    count(*) AS count FROM instance WHERE plan_id = $1 GROUP BY 1";
+    count(*) AS count FROM instance WHERE plan_id = $1 GROUP BY 1 \
+    UNION ALL SELECT 'queued' AS state, count(*) AS count FROM claim WHERE held_by = $1";
+const ON_THEIR_WAY: &str = "SELECT '' AS state, count(*) AS count FROM (SELECT id FROM instance WHERE plan_id = $1 \
+    AND status IN ('pending', 'building', 'starting', 'rebooting') AND deleted_at IS NULL LIMIT $2) AS counted";
+const FAILED_ONES: &str = "SELECT '' AS state, count(*) AS count FROM (SELECT id FROM instance WHERE plan_id = $1 \
+    AND status = 'failed' AND deleted_at IS NULL LIMIT $2) AS counted";
 const LAGS: &str = "SELECT coalesce(node_id, leaving_node_id) AS node_id, count(*) AS count FROM instance \
     WHERE plan_id = $1 AND deleted_at IS NULL AND coalesce(node_id, leaving_node_id) IS NOT NULL \
     AND status IN ('pending', 'building', 'starting') GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT $2";
@@ -62,7 +69,10 @@ const WAITING: &str = "SELECT name FROM instance WHERE plan_id = $1 AND deleted_
 pub(super) fn count(c: &mut AnyConnection, plan: Id<LaunchPlan>, launched: i64) -> Result<Progress> {
     let plan = plan.store();
     let states: Vec<Row> = sql_query(STATES).bind::<Guid, _>(plan).load(c).map_err(Error::internal)?;
-    let mut counts: BTreeMap<String, i64> = states.into_iter().map(|row| (row.state, row.count)).collect();
+    let mut counts = BTreeMap::<String, i64>::new();
+    for row in states.into_iter().filter(|row| row.count > 0) {
+        *counts.entry(row.state).or_default() += row.count;
+    }
     let gone = launched - counts.values().sum::<i64>();
     if gone > 0 {
         counts.insert("gone".to_owned(), gone);
@@ -97,6 +107,27 @@ fn groups(
         Ok(FailureGroup { reason, count, names: named.into_iter().map(|row| row.name).collect() })
     };
     rows.into_iter().map(group).collect()
+}
+
+/// How many of a plan's instances are on their way or wait for their turn, as far as this many are counted.
+pub(super) fn on_their_way(c: &mut AnyConnection, plan: Id<LaunchPlan>, most: i64) -> Result<i64> {
+    some(c, ON_THEIR_WAY, plan, most)
+}
+
+/// How many of a plan's instances have failed, as far as this many are counted.
+pub(super) fn failed(c: &mut AnyConnection, plan: Id<LaunchPlan>, most: i64) -> Result<i64> {
+    some(c, FAILED_ONES, plan, most)
+}
+
+fn some(c: &mut AnyConnection, query: &'static str, plan: Id<LaunchPlan>, most: i64) -> Result<i64> {
+    let counted = sql_query(query).bind::<Guid, _>(plan.store()).bind::<st::BigInt, _>(most);
+    let row: Row = counted.get_result(c).map_err(Error::internal)?;
+    Ok(row.count)
+}
+
+/// How many failures halt a plan, if any number does.
+pub(super) fn halts_at(plan: &LaunchPlan) -> Option<i64> {
+    plan.max_failures.map(|most| most.get().max(1))
 }
 
 /// How many instances still have a way to go.

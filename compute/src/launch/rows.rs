@@ -2,7 +2,13 @@
 
 use crate::{
     claims::{self, Claim},
-    launch::{PLACEMENT, Referenced, quota, references::Launch},
+    launch::{
+        Referenced,
+        begin::{self, Begun, Changed},
+        names, quota,
+        references::Launch,
+        rest::Rest,
+    },
     records,
     schedule::{self, Asked, Need},
     states,
@@ -33,14 +39,26 @@ pub(crate) fn instance_index(plan: Id<LaunchPlan>, instance: Id<Instance>) -> Op
     i64::try_from(after.checked_sub(1)?).ok().filter(|index| *index < MOST)
 }
 
+/// Group and number of each instance of a plan, in order.
+pub(super) fn numbered(plan: &LaunchPlan) -> impl Iterator<Item = (usize, i64)> + '_ {
+    plan.groups.iter().enumerate().flat_map(|(group, asked)| (1..=asked.count.get()).map(move |number| (group, number)))
+}
+
 /// Which group of its plan an instance belongs to, by its id.
 pub(crate) fn group_of(plan: &LaunchPlan, instance: Id<Instance>) -> Option<usize> {
-    let index = instance_index(plan.id, instance)?;
-    let mut end = 0;
-    plan.groups.iter().position(|group| {
-        end += group.count.get();
-        index < end
-    })
+    number_of(plan, instance).map(|(group, _)| group)
+}
+
+/// Group and number of a plan's instance, by its id.
+fn number_of(plan: &LaunchPlan, instance: Id<Instance>) -> Option<(usize, i64)> {
+    let mut index = instance_index(plan.id, instance)?;
+    for (group, asked) in plan.groups.iter().enumerate() {
+        if index < asked.count.get() {
+            return Some((group, index + 1));
+        }
+        index -= asked.count.get();
+    }
+    None
 }
 
 /// Takes the quota, the place and the claim of a single instance, and adds its row: all or nothing.
@@ -48,7 +66,8 @@ pub(crate) fn accept_one(tx: &mut Tx<'_>, mut draft: Instance, referenced: &Refe
     let Some((need, launch)) = referenced.parts.first() else {
         return Err(Error::internal("an instance was launched from nothing"));
     };
-    tx.exclusive(PLACEMENT)?;
+    // nothing else is placed from here on
+    names::require_not_to_come(tx, draft.project_id, draft.name.as_str())?;
     quota::charge(tx, &referenced.project, &[(*need, 1)])?;
     let groups = [Asked { name: draft.name.to_string(), need: *need, count: 1 }];
     let seed = draft.id.uuid().as_u64_pair().1;
@@ -73,47 +92,51 @@ pub(crate) fn accept_one(tx: &mut Tx<'_>, mut draft: Instance, referenced: &Refe
 /// An instance of a plan that has a place.
 #[derive(Debug, Clone)]
 pub(super) struct Placed {
+    pub(super) id: Id<Instance>,
     pub(super) group: usize,
     /// From 1.
     pub(super) number: i64,
-    /// Of the whole plan, from 0.
-    pub(super) index: usize,
+    pub(super) need: Need,
     pub(super) node: Id<Node>,
     pub(super) placement: Placement,
 }
 
-/// Adds the rows of a plan's instances, the first `begun` of which their nodes hear of at once. Who asked is their
-/// creator.
+impl Placed {
+    /// What a plan holds a claim for; nothing if it says no longer where and why.
+    pub(super) fn held(plan: &LaunchPlan, claim: Claim) -> Option<Self> {
+        let (group, number) = number_of(plan, claim.instance)?;
+        let (id, need, node) = (claim.instance, claim.need, claim.node);
+        Some(Self { id, group, number, need, node, placement: claim.placement? })
+    }
+}
+
+/// Adds the rows of a plan's instances, the first `begun` of which begin at once: each on its node, or elsewhere where that has
+/// changed.
 pub(super) fn add(
     tx: &mut Tx<'_>,
     plan: &LaunchPlan,
-    referenced: &Referenced,
+    rest: &Rest,
     placed: &[Placed],
+    changed: &Changed,
     begun: usize,
 ) -> Result<()> {
-    let by = tx.by().to_owned();
     let mut rows = Vec::with_capacity(placed.len());
+    let mut launched: Vec<(Id<Instance>, &Launch)> = Vec::with_capacity(placed.len());
+    let mut elsewhere = Vec::new();
     for (n, place) in placed.iter().enumerate() {
-        let (need, _) = &referenced.parts[place.group];
-        let mut row = draft(plan, &plan.groups[place.group], place, need, &by)?;
-        if n < begun {
-            begin(&mut row, place.node);
+        let mut row = draft(plan, &plan.groups[place.group], place, &rest.by)?;
+        if n < begun && changed.begin(&mut row, place.node) == Begun::Elsewhere {
+            elsewhere.push(row.id);
         }
+        launched.push((row.id, &rest.launches[place.group]));
         rows.push(row);
     }
     tx.insert_all(&rows)?;
-    let launched: Vec<(Id<Instance>, &Launch)> =
-        rows.iter().zip(placed).map(|(row, place)| (row.id, &referenced.parts[place.group].1)).collect();
+    begin::give_up(tx, elsewhere)?;
     records::set_launches(tx.connection(), &launched)
 }
 
-/// Its node hears of an instance from now on.
-pub(super) fn begin(instance: &mut Instance, node: Id<Node>) {
-    instance.node_id = Some(node);
-    instance.status_deadline = states::deadline(&instance.status);
-}
-
-fn draft(plan: &LaunchPlan, group: &LaunchGroup, place: &Placed, need: &Need, by: &str) -> Result<Instance> {
+fn draft(plan: &LaunchPlan, group: &LaunchGroup, place: &Placed, by: &str) -> Result<Instance> {
     let template = &group.template;
     let new = NewInstance {
         name: group.instance_name(place.number).map_err(|error| Error::invalid("groups", error))?,
@@ -126,11 +149,10 @@ fn draft(plan: &LaunchPlan, group: &LaunchGroup, place: &Placed, need: &Need, by
         on_node_loss: template.on_node_loss.clone(),
         labels: group.labels.clone(),
     };
-    let id = instance_id(plan.id, place.index).uuid();
-    let seed = Seed { id, project: Some(plan.project_id), user: None, meta: Meta::created(by) };
+    let seed = Seed { id: place.id.uuid(), project: Some(plan.project_id), user: None, meta: Meta::created(by) };
     let mut row = Instance::build(new, seed)?;
     row.plan_id = Some(plan.id);
     row.placement = Some(place.placement.clone());
-    (row.vcpus, row.memory_mib, row.disk_gib) = (need.vcpus, need.memory_mib, need.disk_gib);
+    (row.vcpus, row.memory_mib, row.disk_gib) = (place.need.vcpus, place.need.memory_mib, place.need.disk_gib);
     Ok(row)
 }

@@ -3,7 +3,11 @@
 
 use crate::{
     claims,
-    launch::{UndoPlan, elsewhere, progress, quota, rows},
+    launch::{
+        PLACEMENT, UndoPlan,
+        begin::{self, Begun, Changed},
+        elsewhere, progress, quota, rest,
+    },
 };
 use cirro_models::{
     Context, Error, Id, Result, Timestamp,
@@ -84,15 +88,22 @@ pub(crate) async fn tend(ctx: &Context) -> Result<bool> {
 }
 
 fn step(tx: &mut Tx<'_>, id: Id<LaunchPlan>, now: Timestamp, rates: &Rates) -> Result<()> {
-    let Some(plan) = tx.find::<LaunchPlan>(id)? else { return Ok(()) };
+    let Some(mut plan) = tx.find::<LaunchPlan>(id)? else { return Ok(()) };
     if plan.status == PlanStatus::Held {
         // nothing of it moves: there is nothing to count
         return if plan.held_until.is_none_or(|until| until < now) { expire(tx, &plan) } else { Ok(()) };
     }
     let over = plan.expires_at.is_some_and(|at| at < now) && plan.intent != PlanIntent::Undo;
+    if over || plan.max_in_flight.is_some() {
+        // instances of it may be made at this moment, and begin
+        tx.exclusive(PLACEMENT)?;
+        let Some(again) = tx.find::<LaunchPlan>(id)? else { return Ok(()) };
+        plan = again;
+    }
     let progress = progress::count(tx.connection(), id, launched(&plan))?;
     match plan.status {
         PlanStatus::Launching | PlanStatus::Launched | PlanStatus::Halted if over => {
+            give_back(tx, &plan)?;
             UndoPlan::enqueue(tx, id)?;
             tx.change_from(&plan, |plan| {
                 (plan.intent, plan.status) = (PlanIntent::Undo, PlanStatus::Undoing);
@@ -107,7 +118,7 @@ fn step(tx: &mut Tx<'_>, id: Id<LaunchPlan>, now: Timestamp, rates: &Rates) -> R
     }
 }
 
-/// How many instances it has made.
+/// How many instances it has made or will make.
 pub(super) fn launched(plan: &LaunchPlan) -> i64 {
     plan.outlook.as_ref().map_or(0, |outlook| outlook.placed)
 }
@@ -115,7 +126,9 @@ pub(super) fn launched(plan: &LaunchPlan) -> i64 {
 fn launching(tx: &mut Tx<'_>, plan: &LaunchPlan, mut progress: Progress, rates: &Rates) -> Result<()> {
     let (queued, moving) = (progress.count("queued"), progress::under_way(&progress));
     let failed = progress.count("failed");
-    let halted = queued > 0 && plan.max_failures.is_some_and(|most| failed >= most.get().max(1));
+    // one that can't go on says why before it rests
+    let halted =
+        queued > 0 && (plan.status_reason.is_some() || progress::halts_at(plan).is_some_and(|most| failed >= most));
     let begun = if queued == 0 || halted {
         0
     } else {
@@ -139,9 +152,10 @@ fn launching(tx: &mut Tx<'_>, plan: &LaunchPlan, mut progress: Progress, rates: 
         plan.progress = Some(progress);
         if rests {
             plan.status = if halted { PlanStatus::Halted } else { PlanStatus::Launched };
-            plan.status_reason = halted.then(|| {
+            let why = plan.status_reason.take().filter(|_| halted);
+            plan.status_reason = why.or_else(|| halted.then(|| {
                 format!("{failed} instances have failed, and no more are begun: look at their reasons and delete them, then launch the plan again, or undo it")
-            });
+            }));
         }
     })
     .map(drop)
@@ -160,11 +174,18 @@ fn begin_more(tx: &mut Tx<'_>, plan: Id<LaunchPlan>, most: i64) -> Result<i64> {
         .load(tx.connection())
         .map_err(Error::internal)?;
     let waiting: Vec<Id<Instance>> = waiting.into_iter().map(|id| Id::from_uuid(id.0)).collect();
-    let mut begun = 0;
-    for (instance, node) in claims::nodes_of(tx.connection(), &waiting)? {
-        tx.change::<Instance>(instance, |instance| rows::begin(instance, node))?;
+    let places = claims::nodes_of(tx.connection(), &waiting)?;
+    let changed = Changed::look(tx, places.iter().map(|(_, node)| *node))?;
+    let (mut begun, mut elsewhere) = (0, Vec::new());
+    for (instance, node) in places {
+        tx.change::<Instance>(instance, |instance| {
+            if changed.begin(instance, node) == Begun::Elsewhere {
+                elsewhere.push(instance.id);
+            }
+        })?;
         begun += 1;
     }
+    begin::give_up(tx, elsewhere)?;
     Ok(begun)
 }
 
@@ -220,11 +241,11 @@ fn measure(progress: &mut Progress, plan: &LaunchPlan, rates: &Rates) {
     }
 }
 
-/// Gives back what a plan held.
+/// Gives back what a plan holds, so that nothing of it comes any more.
 pub(crate) fn give_back(tx: &mut Tx<'_>, plan: &LaunchPlan) -> Result<()> {
-    let held = claims::held(tx.connection(), plan.id)?;
-    let parts: Vec<_> = held.iter().map(|claim| (claim.need, 1)).collect();
-    quota::refund(tx, plan.project_id, &parts)?;
+    let held = claims::held_by(tx.connection(), plan.id)?;
+    quota::refund(tx, plan.project_id, &held)?;
+    rest::forget(tx.connection(), plan.id)?;
     claims::release(tx.connection(), plan.id)
 }
 

@@ -3,7 +3,7 @@
 mod overdue;
 mod silence;
 
-use crate::launch;
+use crate::launch::{self, Expansion};
 use cirro_models::{Context, Result};
 use std::time::{Duration, Instant};
 
@@ -19,10 +19,11 @@ const TIMES: u32 = 10;
 /// The longest such pause.
 const LONGEST: Duration = Duration::from_secs(2);
 
-/// Runs until dropped: ends states whose time is over, notices nodes that fall silent, and looks after launch plans.
+/// Runs until dropped: ends states whose time is over, notices nodes that fall silent, makes what is to come of large launch plans, and
+/// looks after all of them.
 /// Whoever is late or twice does no harm: every step reads and writes in one transaction.
 pub async fn run(ctx: impl Fn() -> Context + Send + Sync) {
-    tokio::join!(instances_and_nodes(&ctx), plans(&ctx));
+    tokio::join!(instances_and_nodes(&ctx), plans(&ctx), expansion(&ctx));
 }
 
 async fn plans(ctx: &(impl Fn() -> Context + Sync)) {
@@ -40,6 +41,25 @@ async fn plans(ctx: &(impl Fn() -> Context + Sync)) {
             }
         };
         tokio::time::sleep(pause).await;
+    }
+}
+
+/// Without a pause while there is something to be made: each step is a write among the others that wait.
+async fn expansion(ctx: &(impl Fn() -> Context + Sync)) {
+    loop {
+        let ctx = ctx();
+        match launch::expand(&ctx).await {
+            Ok(true) => continue,
+            Ok(false) => {}
+            Err(error) => tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the instances of large launch plans can't be made; it is tried again"
+            ),
+        }
+        match ctx.stores().part::<Expansion>() {
+            Ok(expansion) => expansion.woken(EVERY).await,
+            Err(_) => tokio::time::sleep(EVERY).await,
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod assignments;
 mod bad_input;
+mod batches;
 mod claims;
 mod compromised;
 mod dead;

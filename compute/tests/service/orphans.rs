@@ -164,6 +164,15 @@ async fn seed_launches(hand: &Hand<'_>, seeded: &mut BTreeSet<(&'static str, Uui
     seeded.insert(("compute.instance-of-undone-plan", Uuid::from_u128(undone.as_u128() + 1)));
     hand.write(format!("INSERT INTO plan_secret (plan_id, user_data) VALUES ({}, 'secret')", hand.id(nowhere))).await;
     seeded.insert(("compute.plan-secret-left", nowhere));
+    hand.write(format!(
+        "INSERT INTO plan_launch (plan_id, group_index, image, ssh_keys, created_by) VALUES ({}, 0, '{{}}', '[]', 'x')",
+        hand.id(nowhere)
+    ))
+    .await;
+    seeded.insert(("compute.plan-launch-left", nowhere));
+    let robbed = site.two("robbed", "hold").await;
+    hand.write(format!("UPDATE launchplan SET status = 'halted' WHERE id = {}", hand.id(robbed))).await;
+    seeded.insert(("compute.plan-launch-lost", robbed));
 }
 
 async fn seed_removals(hand: &Hand<'_>, seeded: &mut BTreeSet<(&'static str, Uuid)>) {

@@ -33,7 +33,7 @@ impl Site {
         rows.sort_by_key(|row| row.id.uuid());
         rows
     }
-    async fn nothing_is_taken(&self) {
+    pub(super) async fn nothing_is_taken(&self) {
         assert_eq!((self.used().await, self.claims().await), ([0, 0, 0], 0));
         assert_eq!(self.count("SELECT count(*) AS n FROM instance").await, 0);
     }

@@ -1,6 +1,6 @@
 //! A site with compute as the service under test; the others only hold rows.
 
-use cirro_compute::fence::Takeover;
+use cirro_compute::{Expansion, fence::Takeover};
 use cirro_models::{
     Bytes, Generation, Id, Model, Service, Verbs,
     compute::{
@@ -26,7 +26,10 @@ use cirro_server::{
 };
 use diesel_migrations::embed_migrations;
 use serde_json::{Value, json};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 use uuid::Uuid;
 
 const IDENTITY: Migrations = Migrations(embed_migrations!("../identity/migrations"));
@@ -48,8 +51,13 @@ pub(crate) struct Site {
     pub(crate) image: Id<MachineImage>,
     sequence: AtomicU64,
     boot: Uuid,
+    /// How many instances of a plan are made in one transaction.
+    batch: usize,
     pub(crate) databases: [Scratch; 4],
 }
+
+/// So many that no plan is larger, unless a test means it to be.
+pub(crate) const BATCH: usize = 1000;
 
 impl Site {
     /// Our project may have 20 instances, 16 processors, 8 GiB of memory; theirs the same.
@@ -58,19 +66,40 @@ impl Site {
     }
     /// The same, taking over from lost nodes like this.
     pub(crate) async fn with(backend: Backend, takeover: Takeover) -> Self {
+        Self::of(backend, takeover, BATCH).await
+    }
+    /// The same, which makes so many instances of a plan in one transaction.
+    pub(crate) async fn in_batches(backend: Backend, batch: usize) -> Self {
+        Self::of(backend, Takeover::default(), batch).await
+    }
+    async fn of(backend: Backend, takeover: Takeover, batch: usize) -> Self {
         let databases = [
             backend.open(cirro_compute::MIGRATIONS).await.unwrap(),
             Backend::Sqlite.open(IDENTITY).await.unwrap(),
             Backend::Sqlite.open(IMAGES).await.unwrap(),
             Backend::Sqlite.open(STORAGE).await.unwrap(),
         ];
-        let [compute, identity, images, storage] = together(&databases[1..], databases[0].database.clone(), takeover);
+        let [compute, identity, images, storage] =
+            together(&databases[1..], compute(databases[0].database.clone(), takeover, batch));
         let actors = Actors::new();
         let server = Server::start(vec![compute.clone()], &actors).await;
         let (sequence, boot) = (AtomicU64::new(0), Uuid::now_v7());
         let (node, small, image) = (Id::new(), Id::new(), Id::new());
-        let mut site =
-            Self { actors, server, compute, identity, images, storage, node, small, image, sequence, boot, databases };
+        let mut site = Self {
+            actors,
+            server,
+            compute,
+            identity,
+            images,
+            storage,
+            node,
+            small,
+            image,
+            sequence,
+            boot,
+            batch,
+            databases,
+        };
         for (id, name) in [(site.actors.project, "ours"), (site.actors.elsewhere, "theirs")] {
             let limits = json!({"name": name, "max_instances": 20, "max_vcpus": 16, "max_memory_mib": 8192});
             let mut project: Project = build(id, limits);
@@ -90,7 +119,7 @@ impl Site {
     /// The same, taking over from lost nodes like this.
     pub(crate) async fn another_process_with(&self, takeover: Takeover) -> (Running, Server) {
         let database = Database::open(&self.databases[0].url, cirro_compute::MIGRATIONS).await.unwrap();
-        let [compute, ..] = together(&self.databases[1..], database, takeover);
+        let [compute, ..] = together(&self.databases[1..], compute(database, takeover, self.batch));
         let server = Server::start(vec![compute.clone()], &self.actors).await;
         (compute, server)
     }
@@ -255,11 +284,16 @@ impl Drop for Tended {
     }
 }
 
-/// Compute with this database, and the other services with theirs, in one process.
-pub(crate) fn together(others: &[Scratch], compute: Database, takeover: Takeover) -> [Running; 4] {
+/// Compute with this database, making so many instances of a plan in one transaction.
+pub(crate) fn compute(database: Database, takeover: Takeover, batch: usize) -> Owner {
+    cirro_compute::service_with(database, takeover).shares(Arc::new(Expansion::by(batch)))
+}
+
+/// Compute, and the other services with their databases, in one process.
+pub(crate) fn together(others: &[Scratch], compute: Owner) -> [Running; 4] {
     let [identity, images, storage] = others else { panic!("three others") };
     let owners = vec![
-        cirro_compute::service_with(compute, takeover),
+        compute,
         Owner::new(Service::Identity, identity.database.clone()).owns::<Project>(Plain),
         Owner::new(Service::Images, images.database.clone()).owns::<MachineImage>(Plain),
         Owner::new(Service::Storage, storage.database.clone()).owns::<Attachment>(Plain).owns::<Volume>(Plain),

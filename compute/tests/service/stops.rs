@@ -4,7 +4,7 @@
 
 use super::{
     machine::Machine,
-    site::{Site, Tended, id, together},
+    site::{Site, Tended, compute, id, together},
 };
 use cirro_compute::fence::Takeover;
 use cirro_models::{Id, compute::Flavor, finding::Findings, images::MachineImage};
@@ -24,6 +24,8 @@ use std::{
 
 /// Longer than anything here takes on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
+/// How many instances of a plan are made in one transaction.
+const BATCH: usize = 2;
 /// How many stories are told at once.
 const AT_ONCE: usize = 4;
 
@@ -45,7 +47,7 @@ impl Process {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         };
-        let [compute, ..] = together(others, database, Takeover::default());
+        let [compute, ..] = together(others, compute(database, Takeover::default(), BATCH));
         let server = Arc::new(Server::start(vec![compute.clone()], actors).await);
         // what a dead worker had is taken soon
         let quick = Duration::from_millis(200);
@@ -188,36 +190,37 @@ impl Stage {
     }
 }
 
-/// Three instances are launched; one is deleted, and the plan is undone. Answers how many commits there were, and how often compute
+/// Five instances are launched, two at a time; one is deleted, and the plan is undone. Answers how many commits there were, and how often compute
 /// was stopped.
 async fn story(backend: Backend, stop: Option<(usize, Side)>) -> (usize, usize) {
     let mut stage = Stage::set(backend, stop).await;
     let template = json!({"flavor_id": stage.small, "image_id": stage.image});
-    let wish = json!({"name": "shop", "groups": [{"name": "web", "count": 3, "template": template}]});
+    let wish = json!({"name": "shop", "groups": [{"name": "web", "count": 5, "template": template}]});
     let plan = id(&stage.ask("POST", "launchplan", &wish, "launch").await);
     let path = format!("launchplan/{plan}");
     let launched = stage.until("it is launched", &path, |plan| plan["status"] == "launched").await;
-    assert_eq!((&launched["progress"]["counts"], &launched["outlook"]["placed"]), (&json!({"running": 3}), &json!(3)));
-    stage.books_say(3).await;
+    assert_eq!((&launched["progress"]["counts"], &launched["outlook"]["placed"]), (&json!({"running": 5}), &json!(5)));
+    stage.books_say(5).await;
     let first = stage.read("instance?name=web-0001").await["items"][0].clone();
 
     stage.ask("DELETE", &format!("instance/{}", id(&first)), &Value::Null, "delete").await;
-    stage.books_say(2).await;
+    stage.books_say(4).await;
     stage.ask("PATCH", &path, &json!({"intent": "undo"}), "undo").await;
     let undone = stage.until("it is undone", &path, |plan| plan["status"] == "undone").await;
-    assert_eq!(undone["progress"]["counts"], json!({"gone": 3}));
+    assert_eq!(undone["progress"]["counts"], json!({"gone": 5}));
     stage.books_say(0).await;
     stage.counts("SELECT count(*) FROM tombstone", 0).await;
+    stage.counts("SELECT count(*) FROM plan_launch", 0).await;
     stage.counts("SELECT count(*) FROM job WHERE state <> 'done'", 0).await;
     stage.audit_finds_nothing().await;
     let (counts, left) = (stage.machine.simulated.counts(), stage.machine.simulated.look().guests.len());
-    assert_eq!((counts.built, counts.started, counts.removed, left), (3, 3, 3, 0));
+    assert_eq!((counts.built, counts.started, counts.removed, left), (5, 5, 5, 0));
     (stage.process().database().commits(), stage.stops)
 }
 
 async fn stopped_at_each_commit(backend: Backend) {
     let (commits, stops) = story(backend, None).await;
-    assert!(commits >= 8 && stops == 0, "{commits} commits");
+    assert!(commits >= 10 && stops == 0, "{commits} commits");
     // how many there are depends on what meets in one report: there may be a few more
     let points = (1..=commits + 4).flat_map(|commit| [(commit, Side::Before), (commit, Side::After)]);
     let told = stream::iter(points).map(|(commit, side)| async move {

@@ -88,6 +88,13 @@ impl LaunchGroup {
         Name::parse(&format!("{}-{number:0width$}", self.name, width = digits.max(4)))
             .map_err(|error| format!("the instances of group {} would have no usable names: {error}", self.name))
     }
+    /// The number of its instance with this name; nothing if it has none.
+    pub fn number_of(&self, name: &str) -> Option<i64> {
+        let digits = name.strip_prefix(self.name.as_str())?.strip_prefix('-')?;
+        let number = digits.parse().ok().filter(|number| (1..=self.count.get()).contains(number))?;
+        // only one way of writing it is its name
+        self.instance_name(number).is_ok_and(|own| own.as_str() == name).then_some(number)
+    }
 }
 
 impl Check for LaunchGroup {
@@ -147,6 +154,20 @@ mod tests {
         assert_eq!(name(3, 1), "web-0001");
         assert_eq!(name(9_999, 9_999), "web-9999");
         assert_eq!(name(10_000, 1), "web-00001");
+    }
+
+    #[test]
+    fn a_name_tells_its_number_in_the_group_that_gives_it() {
+        for (count, number) in [(1, 1), (3, 2), (9_999, 9_999), (10_000, 10_000), (MOST, 7)] {
+            let group = group("web-1", count);
+            let name = group.instance_name(number).unwrap();
+            assert_eq!(group.number_of(name.as_str()), Some(number));
+        }
+        let web = group("web", 20);
+        for other in ["web", "web-", "web-1", "web-0000", "web-0021", "web-00001", "web-+001", "db-0001", "web-a-0001"]
+        {
+            assert_eq!(web.number_of(other), None, "{other}");
+        }
     }
 
     #[test]

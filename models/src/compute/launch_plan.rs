@@ -38,7 +38,7 @@ choice! {
         Launching = "launching",
         /// All that it could launch has come to rest; `progress` tells how.
         Launched = "launched",
-        /// So many instances have failed that no more are begun.
+        /// So many instances have failed that no more are begun, or it met a name that an instance has already.
         Halted = "halted",
         /// What it made is being removed.
         Undoing = "undoing",

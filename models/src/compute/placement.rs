@@ -90,8 +90,9 @@ pub struct Shortage {
 /// How far a plan is.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Progress {
-    /// Instances by state: `queued`, `placed`, `starting`, `running`, `stopped`, `failed`, `deleting`, `gone`, and `waiting`
-    /// for the node that they leave to confirm that nothing of them is left there.
+    /// Instances by state: `queued` (they wait for their turn, or for their row where the plan is large), `placed`, `starting`,
+    /// `running`, `stopped`, `failed`, `deleting`, `gone`, and `waiting` for the node that they leave to confirm that nothing of
+    /// them is left there, or for another node.
     pub counts: BTreeMap<String, i64>,
     /// How many came to run in each of the last seconds, on average.
     pub per_second: f64,

@@ -8,7 +8,8 @@
 //! | settled  | another   | none              | the other  | no        |
 //!
 //! It is to go when its node could not launch it; it waits until that node has confirmed that nothing of it is there, however
-//! long that takes; then it is placed by the scheduler, as it would have been in the first place.
+//! long that takes; then it is placed by the scheduler, as it would have been in the first place. One whose node takes no instances
+//! any more when its turn to begin comes is homeless from the start.
 
 mod search;
 
@@ -64,6 +65,17 @@ pub(crate) fn is_to_go(instance: &mut Instance, node: Id<Node>, reason: &str) ->
     instance.status_deadline = states::deadline(&instance.status);
     instance.status_reason = Some(format!("{reason}; it goes to another node, if one can take it"));
     true
+}
+
+/// Has one that has not begun yet look for another node than the one that was found for it, which takes none any more: it is homeless
+/// once its claim there is gone.
+pub(crate) fn look_elsewhere(instance: &mut Instance, node: Id<Node>, why: &str) {
+    instance.leaving_node_id = Some(node);
+    instance.status_deadline = states::deadline(&instance.status);
+    instance.status_reason = Some(format!("{why}; it goes to another node, if one can take it"));
+    if let Some(placement) = &mut instance.placement {
+        placement.tried.push(Tried { node_id: node, reason: why.to_owned() });
+    }
 }
 
 /// The reason of an instance that has failed for good, with how often it was tried.

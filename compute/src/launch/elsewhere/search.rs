@@ -10,14 +10,28 @@ use cirro_models::{
     Error, Id, Result,
     compute::{
         Instance, LaunchPlan, Node,
-        instance::instance_rows,
         placement::{Placement, PlacementPolicy},
     },
-    sql::{Column, GuidValue},
+    sql::{Column, GuidValue, types::Guid},
 };
 use cirro_server::Tx;
-use diesel::prelude::*;
+use diesel::{QueryableByName, RunQueryDsl, sql_query};
 use std::collections::HashMap;
+
+#[derive(QueryableByName)]
+struct Member {
+    #[diesel(sql_type = Guid)]
+    instance_id: GuidValue,
+    #[diesel(sql_type = Guid)]
+    node_id: GuidValue,
+}
+
+/// A plan's instances with their nodes: those that have begun, those that wait for their turn, and those that are still to come.
+const MEMBERS: &str = "SELECT id AS instance_id, node_id FROM instance \
+    WHERE plan_id = $1 AND node_id IS NOT NULL AND deleted_at IS NULL UNION ALL \
+    SELECT claim.instance_id, claim.node_id FROM instance JOIN claim ON claim.instance_id = instance.id \
+    WHERE plan_id = $1 AND instance.node_id IS NULL AND leaving_node_id IS NULL AND deleted_at IS NULL UNION ALL \
+    SELECT instance_id, node_id FROM claim WHERE held_by = $1";
 
 /// What an instance takes of a node.
 pub(super) fn need(instance: &Instance) -> Need {
@@ -122,15 +136,10 @@ impl Company {
         if company.rules.is_empty() {
             return Ok(company);
         }
-        let rows: Vec<(GuidValue, Option<GuidValue>)> = instance_rows::table
-            .filter(instance_rows::plan_id.eq(Some(plan.id.store())))
-            .filter(instance_rows::node_id.is_not_null())
-            .filter(instance_rows::deleted_at.is_null())
-            .select((instance_rows::id, instance_rows::node_id))
-            .load(tx.connection())
-            .map_err(Error::internal)?;
-        for (id, node) in rows {
-            let (id, Some(node)) = (Id::from_uuid(id.0), node) else { continue };
+        let rows: Vec<Member> =
+            sql_query(MEMBERS).bind::<Guid, _>(plan.id.store()).load(tx.connection()).map_err(Error::internal)?;
+        for row in rows {
+            let (id, node) = (Id::from_uuid(row.instance_id.0), row.node_id);
             if let Some(group) = company.group(plan.id, id) {
                 company.members.push((id, group, Id::from_uuid(node.0)));
             }

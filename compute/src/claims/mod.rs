@@ -1,6 +1,10 @@
 //! What instances take from nodes: rows of their own, which outlive an instance until its node has confirmed that it is
 //! gone, and which a plan may hold before there is an instance.
 
+mod held;
+
+pub(crate) use held::{hand_over, held, held_among, held_by, held_in, release};
+
 use crate::{
     backoff,
     schedule::{Candidate, Need},
@@ -8,8 +12,7 @@ use crate::{
 use cirro_models::{
     Error, GiB, Id, MiB, Result, Timestamp, Vcpus,
     compute::{Instance, LaunchPlan, Node, node::NodeFilter, placement::Placement},
-    identity::Project,
-    sql::{AnyConnection, Column, GuidValue, JsonValue, MAX_VALUES, insert_many, load_json, store_json, types::Guid},
+    sql::{AnyConnection, Column, GuidValue, MAX_VALUES, insert_many, store_json, types::Guid},
 };
 use cirro_server::Tx;
 use diesel::{prelude::*, sql_query, sql_types as st};
@@ -60,28 +63,9 @@ struct Sum {
     disk_gib: i64,
 }
 
-#[derive(QueryableByName)]
-struct Size {
-    #[diesel(sql_type = st::BigInt)]
-    vcpus: i64,
-    #[diesel(sql_type = st::BigInt)]
-    memory_mib: i64,
-    #[diesel(sql_type = st::BigInt)]
-    disk_gib: i64,
-    #[diesel(sql_type = st::BigInt)]
-    count: i64,
-}
-
-/// Instance, node, processors, memory, disk, placement.
-type HeldRow = (GuidValue, GuidValue, i64, i64, i64, Option<JsonValue>);
-
 /// PostgreSQL's sum of bigints is a numeric.
 const SUMS: &str = "SELECT node_id, CAST(sum(vcpus) AS bigint) AS vcpus, CAST(sum(memory_mib) AS bigint) AS memory_mib, \
                     CAST(sum(disk_gib) AS bigint) AS disk_gib FROM claim GROUP BY node_id";
-/// A claim that a plan holds has no instance, and so no project of its own.
-const HELD: &str = "SELECT vcpus, memory_mib, disk_gib, count(*) AS count FROM claim \
-                    JOIN launchplan ON launchplan.id = claim.held_by WHERE launchplan.project_id = $1 \
-                    GROUP BY vcpus, memory_mib, disk_gib";
 
 fn failed(error: diesel::result::Error) -> Error {
     Error::internal(error)
@@ -163,54 +147,6 @@ pub(crate) fn places(c: &mut AnyConnection, instances: &[Id<Instance>]) -> Resul
 /// How many claims there are on a node.
 pub(crate) fn count_on(c: &mut AnyConnection, node: Id<Node>) -> Result<i64> {
     claim::table.filter(claim::node_id.eq(node.store())).count().get_result(c).map_err(failed)
-}
-
-/// What a plan holds, in the order of its instances.
-pub(crate) fn held(c: &mut AnyConnection, plan: Id<LaunchPlan>) -> Result<Vec<Claim>> {
-    let rows: Vec<HeldRow> = claim::table
-        .filter(claim::held_by.eq(Some(plan.store())))
-        .order(claim::instance_id)
-        .select((
-            claim::instance_id,
-            claim::node_id,
-            claim::vcpus,
-            claim::memory_mib,
-            claim::disk_gib,
-            claim::placement,
-        ))
-        .load(c)
-        .map_err(failed)?;
-    let claim = |(instance, node, vcpus, memory, disk, placement): HeldRow| {
-        Ok(Claim {
-            instance: Id::from_uuid(instance.0),
-            node: Id::from_uuid(node.0),
-            need: need(vcpus, memory, disk),
-            held_by: Some(plan),
-            placement: placement.map(load_json).transpose()?,
-        })
-    };
-    rows.into_iter().map(claim).collect::<Result<_, String>>().map_err(Error::internal)
-}
-
-/// What the plans of a project hold: each size with how often.
-pub(crate) fn held_in(c: &mut AnyConnection, project: Id<Project>) -> Result<Vec<(Need, i64)>> {
-    let rows: Vec<Size> = sql_query(HELD).bind::<Guid, _>(project.store()).load(c).map_err(failed)?;
-    Ok(rows.into_iter().map(|row| (need(row.vcpus, row.memory_mib, row.disk_gib), row.count)).collect())
-}
-
-/// The instances of a plan have what it held for them.
-pub(crate) fn hand_over(c: &mut AnyConnection, plan: Id<LaunchPlan>) -> Result<()> {
-    let held = claim::table.filter(claim::held_by.eq(Some(plan.store())));
-    diesel::update(held)
-        .set((claim::held_by.eq(None::<GuidValue>), claim::placement.eq(None::<JsonValue>)))
-        .execute(c)
-        .map(drop)
-        .map_err(failed)
-}
-
-/// A plan holds nothing any more.
-pub(crate) fn release(c: &mut AnyConnection, plan: Id<LaunchPlan>) -> Result<()> {
-    diesel::delete(claim::table.filter(claim::held_by.eq(Some(plan.store())))).execute(c).map(drop).map_err(failed)
 }
 
 /// An instance takes so much from now on.
