@@ -30,6 +30,10 @@ const ANSWER: Duration = Duration::from_secs(10);
 /// idle node's connections are not asked at all.
 const PING: Duration = Duration::from_secs(30);
 
+/// How long a connection is used: ten thousand nodes that shook hands anew every few minutes would keep the services busy, and
+/// with less they would still find other processes of a service within the hour.
+const AGE: Duration = Duration::from_mins(30);
+
 /// How long an image's bytes may stop arriving: then it is fetched anew, so that no wait for them is for ever.
 const STALL: Duration = Duration::from_mins(1);
 
@@ -78,6 +82,7 @@ impl HttpControlPlane {
         let site = Some(credential.site().to_string());
         let mut reach = Reach { tls: Some(tls.clone()), site, ..Reach::default() };
         reach.params.connect.ping = PING;
+        reach.params.pool.age = AGE;
         let http = Arc::new(Http::each_at(&places, &reach)?);
         let swap = move |fresh: &Credential| tls.swap(fresh.ca(), Some(&fresh.identity()?));
         let renewal = Renewal::new(credential, folder, http.clone(), Box::new(swap));

@@ -9,6 +9,7 @@ CREATE TABLE plan_launch (
     PRIMARY KEY (plan_id, group_index)
 );
 
--- What a plan holds becomes instances in their order, some at a time.
+-- What a plan holds becomes instances, some at a time: in their order, or node by node.
 DROP INDEX claim_held;
 CREATE INDEX claim_held ON claim (held_by, instance_id) WHERE held_by IS NOT NULL;
+CREATE INDEX claim_held_on ON claim (held_by, node_id, instance_id) WHERE held_by IS NOT NULL;

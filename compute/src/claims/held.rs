@@ -33,12 +33,23 @@ const IN_PROJECT: &str = "SELECT vcpus, memory_mib, disk_gib, count(*) AS count 
 const OF_PLAN: &str = "SELECT vcpus, memory_mib, disk_gib, count(*) AS count FROM claim WHERE held_by = $1 \
     GROUP BY vcpus, memory_mib, disk_gib";
 
-/// The first that a plan holds, in the order of its instances.
-pub(crate) fn held(c: &mut AnyConnection, plan: Id<LaunchPlan>, most: i64) -> Result<Vec<Claim>> {
-    let rows: Vec<Row> = claim::table
-        .filter(claim::held_by.eq(Some(plan.store())))
-        .order(claim::instance_id)
-        .limit(most)
+/// In which order what a plan holds is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// That of its instances: neighbours go to different nodes.
+    Instances,
+    /// One node after the other: each hears of all that it gets at once.
+    Nodes,
+}
+
+/// The first that a plan holds.
+pub(crate) fn held(c: &mut AnyConnection, plan: Id<LaunchPlan>, order: Order, most: i64) -> Result<Vec<Claim>> {
+    let held = claim::table.filter(claim::held_by.eq(Some(plan.store()))).limit(most).into_boxed();
+    let held = match order {
+        Order::Instances => held.order(claim::instance_id),
+        Order::Nodes => held.order((claim::node_id, claim::instance_id)),
+    };
+    let rows: Vec<Row> = held
         .select((
             claim::instance_id,
             claim::node_id,
@@ -96,14 +107,16 @@ fn sizes(c: &mut AnyConnection, query: &'static str, whose: GuidValue) -> Result
     Ok(rows.into_iter().map(|row| (need(row.vcpus, row.memory_mib, row.disk_gib), row.count)).collect())
 }
 
-/// The instances of a plan have what it held for them, up to this one.
-pub(crate) fn hand_over(c: &mut AnyConnection, plan: Id<LaunchPlan>, last: Id<Instance>) -> Result<()> {
-    let held = claim::table.filter(claim::held_by.eq(Some(plan.store()))).filter(claim::instance_id.le(last.store()));
-    diesel::update(held)
-        .set((claim::held_by.eq(None::<GuidValue>), claim::placement.eq(None::<JsonValue>)))
-        .execute(c)
-        .map(drop)
-        .map_err(failed)
+/// These instances have what a plan held for them.
+pub(crate) fn hand_over(c: &mut AnyConnection, instances: &[Id<Instance>]) -> Result<()> {
+    for some in instances.chunks(MAX_VALUES / 2) {
+        let theirs = claim::table.filter(claim::instance_id.eq_any(some.iter().map(Column::store)));
+        diesel::update(theirs)
+            .set((claim::held_by.eq(None::<GuidValue>), claim::placement.eq(None::<JsonValue>)))
+            .execute(c)
+            .map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// A plan holds nothing any more.

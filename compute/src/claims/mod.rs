@@ -3,7 +3,7 @@
 
 mod held;
 
-pub(crate) use held::{hand_over, held, held_among, held_by, held_in, release};
+pub(crate) use held::{Order, hand_over, held, held_among, held_by, held_in, release};
 
 use crate::{
     backoff,

@@ -9,7 +9,10 @@ use super::{
     rest::{self, Rest},
     rows::{self, Placed},
 };
-use crate::{claims, launch::PLACEMENT};
+use crate::{
+    claims::{self, Order},
+    launch::PLACEMENT,
+};
 use cirro_models::{
     Context, Error, Id, Result,
     compute::{LaunchPlan, launch_plan::PlanStatus},
@@ -104,16 +107,17 @@ fn step(tx: &mut Tx<'_>, plan: Id<LaunchPlan>, batch: usize) -> Result<bool> {
     let mut placed = next(tx, &plan, batch + 1)?;
     let ends = placed.len() <= batch;
     placed.truncate(batch);
-    let Some(last) = placed.last().map(|place| place.id) else {
+    if placed.is_empty() {
         return rest::forget(tx.connection(), plan.id).map(|()| false);
-    };
+    }
     let Some(rest) = Rest::kept(tx.connection(), &plan)? else {
         let why = "what its other instances are launched with is lost: undo the plan, and launch them by a new one";
         return stop(tx, &plan, why.to_owned()).map(|()| false);
     };
     let changed = Changed::look(tx, placed.iter().map(|place| place.node))?;
     let room = room(tx, &plan)?;
-    claims::hand_over(tx.connection(), plan.id, last)?;
+    let ids: Vec<_> = placed.iter().map(|place| place.id).collect();
+    claims::hand_over(tx.connection(), &ids)?;
     rows::add(tx, &plan, &rest, &placed, &changed, room)?;
     if ends {
         rest::forget(tx.connection(), plan.id)?;
@@ -128,9 +132,11 @@ fn room(tx: &mut Tx<'_>, plan: &LaunchPlan) -> Result<usize> {
     Ok(usize::try_from(left).unwrap_or(0))
 }
 
-/// The next instances that a plan holds claims for.
+/// The next instances that a plan holds claims for: node by node, as each node hears of its orders anew with every batch that
+/// has one for it; but where only some may be on their way at once, these must not all be on one node.
 fn next(tx: &mut Tx<'_>, plan: &LaunchPlan, most: usize) -> Result<Vec<Placed>> {
-    let held = claims::held(tx.connection(), plan.id, i64::try_from(most).unwrap_or(i64::MAX))?;
+    let order = if plan.max_in_flight.is_some() { Order::Instances } else { Order::Nodes };
+    let held = claims::held(tx.connection(), plan.id, order, i64::try_from(most).unwrap_or(i64::MAX))?;
     let placed = held.into_iter().map(|claim| {
         let id = claim.instance;
         Placed::held(plan, claim)

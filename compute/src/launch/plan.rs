@@ -101,7 +101,7 @@ fn launch_held(
     let by_id: BTreeMap<_, _> = nodes.iter().map(|node| (node.id, node)).collect();
     let mut placed = Vec::new();
     let mut lost = BTreeSet::new();
-    for claim in claims::held(tx.connection(), plan.id, MOST)? {
+    for claim in claims::held(tx.connection(), plan.id, claims::Order::Instances, MOST)? {
         let node = claim.node;
         match Placed::held(plan, claim).filter(|_| by_id.get(&node).is_some_and(|node| node.usable().is_none())) {
             Some(place) => placed.push(place),
@@ -117,9 +117,8 @@ fn launch_held(
     if !lost.is_empty() {
         return refused(format!("{} of its nodes take no instances any more", lost.len()));
     }
-    if let Some(last) = placed[..placed.len().min(batch)].last() {
-        claims::hand_over(tx.connection(), plan.id, last.id)?;
-    }
+    let first: Vec<_> = placed.iter().take(batch).map(|place| place.id).collect();
+    claims::hand_over(tx.connection(), &first)?;
     begin(tx, plan, referenced, &placed, batch)
 }
 
