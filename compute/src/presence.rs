@@ -1,5 +1,5 @@
-//! When each node was last heard of. Calls are counted in memory and shared with the other compute processes once a
-//! second; time is measured by each process's own monotonic clock, never by comparing clocks.
+//! When each node was last heard of. Calls are counted in memory and shared with the other compute processes every
+//! few seconds; time is measured by each process's own monotonic clock, never by comparing clocks.
 
 use cirro_models::{
     Context, Error, Id, Result,

@@ -29,7 +29,7 @@ use cirro_server::{
 use diesel::prelude::*;
 use serde::Deserialize;
 use std::{collections::HashMap, time::Duration};
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, time::Instant};
 use utoipa::openapi::{HttpMethod, OpenApi, PathItem, response::ResponseBuilder};
 
 /// More guests than one node ever holds.
@@ -78,7 +78,8 @@ async fn wait(caller: &Caller, node: Id<Node>, asked: Asked, unchanged: bool) ->
     // a revision of another epoch is as good as none
     let since = asked.since.filter(|since| since.epoch == feed.epoch());
     let until = Instant::now() + Duration::from_millis(asked.wait_ms).min(LONGEST);
-    let mut bell = caller.stores().part::<Orders>()?.0.of(&database, node.uuid()).await?;
+    let orders = caller.stores().part::<Orders>()?;
+    let mut bell = orders.wakes.of(&database, node.uuid()).await?;
     if let Some(since) = since {
         let news = |last: &Option<Position>| last.is_none_or(|last| last > since);
         // without a change it is answered at the end: the agent sees that it is still heard
@@ -87,15 +88,23 @@ async fn wait(caller: &Caller, node: Id<Node>, asked: Asked, unchanged: bool) ->
             return Ok(None);
         }
     }
+    let _turn = orders.turns.acquire().await.map_err(Error::internal)?;
     database.read(move |c| whole(c, &feed, node, since.is_some())).await.map(Some)
 }
 
+/// How many nodes' orders are read at once. A launch wakes a thousand nodes in one moment: they must not all stand before whoever
+/// asks for a page, so some of the database's connections are left to others.
+const TURNS: usize = 2;
+
 /// Who waits for orders in this process.
-pub(crate) struct Orders(Wakes);
+pub(crate) struct Orders {
+    wakes: Wakes,
+    turns: Semaphore,
+}
 
 impl Default for Orders {
     fn default() -> Self {
-        Self(Wakes::new(concerned))
+        Self { wakes: Wakes::new(concerned), turns: Semaphore::new(TURNS) }
     }
 }
 

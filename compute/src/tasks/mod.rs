@@ -64,18 +64,24 @@ async fn expansion(ctx: &(impl Fn() -> Context + Sync)) {
 }
 
 async fn instances_and_nodes(ctx: &(impl Fn() -> Context + Sync)) {
+    let mut looked = None;
     let mut tick = tokio::time::interval(EVERY);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
         let ctx = ctx();
-        if let Err(error) = step(&ctx).await {
+        if let Err(error) = step(&ctx, &mut looked).await {
             tracing::error!(error = &error as &dyn std::error::Error, "compute's own work failed; it is tried again");
         }
     }
 }
 
-async fn step(ctx: &Context) -> Result<()> {
+async fn step(ctx: &Context, looked: &mut Option<Instant>) -> Result<()> {
     overdue::step(ctx).await?;
+    let every = silence::every(ctx)?;
+    if looked.is_some_and(|at| at.elapsed() < every) {
+        return Ok(());
+    }
+    *looked = Some(Instant::now());
     silence::step(ctx).await
 }

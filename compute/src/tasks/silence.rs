@@ -18,8 +18,19 @@ use cirro_models::{
 };
 use cirro_server::OwnerContext;
 use diesel::prelude::*;
+use std::time::Duration;
 
 static MANY: Bell = Bell::new(Alert::NodesSilentMany);
+
+/// A look sees all nodes, so there are no more of them than a silence needs to be noticed in time.
+const LOOKS: u32 = 20;
+/// The longest time between two.
+const LONGEST: Duration = Duration::from_secs(3);
+
+/// How often nodes are looked at.
+pub(super) fn every(ctx: &Context) -> Result<Duration> {
+    Ok((ctx.stores().part::<Takeover>()?.patience.silent / LOOKS).min(LONGEST))
+}
 
 pub(super) async fn step(ctx: &Context) -> Result<()> {
     let nodes = ctx.database()?.read(briefs).await?;
@@ -55,7 +66,7 @@ pub(super) async fn step(ctx: &Context) -> Result<()> {
     Ok(())
 }
 
-/// What is looked at of each node, each second: of ten thousand, the whole rows would be too much.
+/// What is looked at of each node, every few seconds: of ten thousand, the whole rows would be too much.
 struct Brief {
     id: Id<Node>,
     status: NodeStatus,
