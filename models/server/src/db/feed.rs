@@ -88,11 +88,10 @@ impl Feed {
         self.0.epoch.load(Ordering::Acquire)
     }
     /// Notices that the database was put back to an earlier state: a reader holds a position of this epoch that has not
-    /// been written yet. Then a new epoch begins, so that nobody takes what happens now for what happened then.
+    /// been written yet. Then a new epoch begins, so that nobody takes what happens now for what happened then. Not for PostgreSQL.
     pub(crate) fn notice(&self, c: &mut AnyConnection, position: Position) -> Result<bool> {
         let end = self.end(c)?;
-        // on PostgreSQL the end is what every running transaction lies behind, so only a whole epoch's lead is proof
-        let beyond = matches!(c, AnyConnection::Sqlite(_)) && position.epoch == end.epoch && position > end;
+        let beyond = position.epoch == end.epoch && position > end;
         if beyond {
             let epoch = cirro_models::Timestamp::now().micros();
             diesel::update(site::table.find("epoch"))

@@ -188,7 +188,7 @@ impl Database {
     /// was put back to an earlier state, and begins a new epoch.
     pub async fn notice(&self, by: &Subject, position: Position) -> Result<()> {
         if !self.is_exclusive() {
-            // there only a whole epoch's lead is proof, and that shows without a look
+            // PostgreSQL's end is what every running transaction lies behind, so only a whole epoch's lead is proof there
             return Ok(());
         }
         let feed = self.0.feed.clone();
