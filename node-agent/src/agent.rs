@@ -11,7 +11,7 @@ use crate::{
     memory::Memory,
     plan::{self, Action, Subject},
     pulse::Pulse,
-    report::{NodeReporter, StorageReporter},
+    report::{self, NodeReporter, StorageReporter},
     seen,
     story::Story,
     watch,
@@ -291,16 +291,9 @@ impl Wheel {
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         let mut whole = NodeReport {
-            boot_id: Uuid::nil(),
-            sequence: 0,
-            node,
-            instances: Vec::new(),
-            gone: Vec::new(),
-            unclaimed: Vec::new(),
-            actions: Vec::new(),
             console_logs: self.consoles.waiting(),
-            holdings: None,
             under_way: begun::oldest(self.begun.values()),
+            ..report::of(node)
         };
         if let Some((orders, observed)) = orders.zip(observed) {
             whole.instances = seen::instances(orders, observed, &self.memory);

@@ -5,7 +5,7 @@ use cirro_models::{
     Id,
     compute::{
         Instance,
-        report::{ActionDone, Holdings, InstanceSeen, NodeReport, UnclaimedSeen},
+        report::{ActionDone, Holdings, InstanceSeen, NodeReport, NodeSeen, UnclaimedSeen},
     },
     storage::assignment::StorageReport,
 };
@@ -26,6 +26,22 @@ const QUIET: u32 = 3;
 const STORAGE_HEARTBEAT: Duration = Duration::from_mins(1);
 /// The pause after a report that was not acknowledged.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// A report that says nothing but how the machine is.
+pub(crate) fn of(node: NodeSeen) -> NodeReport {
+    NodeReport {
+        boot_id: Uuid::nil(),
+        sequence: 0,
+        node,
+        instances: Vec::new(),
+        gone: Vec::new(),
+        unclaimed: Vec::new(),
+        actions: Vec::new(),
+        console_logs: Vec::new(),
+        holdings: None,
+        under_way: None,
+    }
+}
 
 /// The part of reporting that both services have in common.
 #[derive(Debug)]
@@ -221,27 +237,13 @@ impl StorageReporter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cirro_models::compute::{
-        node::Accelerator,
-        report::{NodeSeen, UnderWay},
-    };
+    use cirro_models::compute::{node::Accelerator, report::UnderWay};
 
     const BEAT: Duration = Duration::from_secs(10);
 
     fn whole(holdings: Option<Holdings>, under_way: Option<UnderWay>) -> NodeReport {
         let node = NodeSeen { accelerator: Accelerator::Kvm, message: None, agent_version: "1".to_owned() };
-        NodeReport {
-            boot_id: Uuid::nil(),
-            sequence: 0,
-            node,
-            instances: Vec::new(),
-            gone: Vec::new(),
-            unclaimed: Vec::new(),
-            actions: Vec::new(),
-            console_logs: Vec::new(),
-            holdings,
-            under_way,
-        }
+        NodeReport { holdings, under_way, ..of(node) }
     }
 
     /// The moments, in seconds, at which this is reported, each time acknowledged.
