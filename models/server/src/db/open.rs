@@ -122,3 +122,21 @@ fn lock(path: &Path) -> Result<File> {
     })?;
     Ok(file)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use diesel::{dsl::sql, prelude::*, sql_types::Bool};
+
+    #[test]
+    fn sqlite_is_built_as_the_configuration_of_cargo_says() {
+        let mut c = SqliteConnection::establish(":memory:").unwrap();
+        let mut used = |option: &str| {
+            let asked = sql::<Bool>(&format!("SELECT sqlite_compileoption_used('{option}')"));
+            asked.get_result::<bool>(&mut c).unwrap()
+        };
+        let built = ["ENABLE_QPSG", "DEFAULT_MEMSTATUS=0", "THREADSAFE=2"].map(&mut used);
+        assert_eq!(built, [true; 3], "build from the repository's folder: see .cargo/config.toml");
+        assert!(!used("ENABLE_MEMORY_MANAGEMENT"));
+    }
+}
