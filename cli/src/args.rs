@@ -311,14 +311,6 @@ impl Command {
             _ => None,
         }
     }
-    /// How many threads its tasks get. Simulated nodes are thousands of small tasks, which would wake a second thread with
-    /// nearly every message: there are more processes of them where there are more processors.
-    pub(crate) fn threads(&self) -> usize {
-        match self {
-            Self::Site(verb) if verb.simulates() => 1,
-            _ => 2,
-        }
-    }
     /// What is logged if `CIRRO_LOG` does not say: a command that serves tells what it does.
     pub(crate) fn default_log(&self) -> Option<&'static str> {
         self.serves().map(|_| match self {

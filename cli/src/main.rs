@@ -41,6 +41,9 @@ use failure::Failure;
 use std::{io::IsTerminal, process::ExitCode};
 use tracing_subscriber::{Layer, filter::LevelFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
+/// For what is awaited: requests are answered on others, and the database has its own.
+const THREADS: usize = 2;
+
 fn main() -> ExitCode {
     // first of all who use it: it must not clean up at the exit while threads of a site still have connections
     openssl::init();
@@ -52,7 +55,7 @@ fn main() -> ExitCode {
 }
 
 fn run(global: &Global, command: Command) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(command.threads()).enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
     let runtime = runtime.map_err(|error| Failure::failed(format!("no threads can be started: {error}")))?;
     // a command that serves tells of itself
     let spans = match command.serves() {

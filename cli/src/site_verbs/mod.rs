@@ -52,10 +52,6 @@ impl Verb {
     pub(crate) fn serves(&self) -> bool {
         matches!(self, Self::Bus(_) | Self::Up(_) | Self::Simulate(_))
     }
-    /// Whether it runs simulated nodes.
-    pub(crate) fn simulates(&self) -> bool {
-        matches!(self, Self::Simulate(_))
-    }
     pub(crate) async fn run(self, global: &Global) -> Result<(), Failure> {
         match self {
             Self::Init(args) => args.run().await,

@@ -3,6 +3,7 @@
 use super::{
     Simulation,
     failing::{Ending, Plight, plights},
+    threads::Threads,
 };
 use cirro_compute::fence::Patience;
 use cirro_models::{Name, Result};
@@ -36,14 +37,16 @@ pub(crate) struct Lives {
     began: Instant,
     made: HashMap<Name, Arc<Simulated>>,
     end: watch::Sender<()>,
+    threads: Threads,
 }
 
 impl Lives {
     /// None has begun.
-    pub(crate) fn new(simulation: Simulation, settings: Settings, ledger: Option<Ledger>) -> Self {
+    pub(crate) fn new(simulation: Simulation, settings: Settings, ledger: Option<Ledger>) -> Result<Self> {
         let plights = plights(&simulation.failing, &simulation.numbers(), simulation.seed);
         let (began, end) = (Instant::now(), watch::Sender::new(()));
-        Self { simulation, settings, ledger, plights, began, made: HashMap::new(), end }
+        let threads = Threads::begin()?;
+        Ok(Self { simulation, settings, ledger, plights, began, made: HashMap::new(), end, threads })
     }
     /// A machine begins, with what the ledger says of it, and its agent.
     pub(crate) fn begin(&mut self, number: u32, control_plane: Arc<dyn ControlPlane>) -> Result<()> {
@@ -55,7 +58,7 @@ impl Lives {
         let machine = Arc::new(machine);
         self.made.insert(name, machine.clone());
         let agent = Agent::new(control_plane, machine.clone(), self.settings);
-        tokio::spawn(live(agent, machine, self.began, plight, self.end.subscribe()));
+        self.threads.spawn(live(agent, machine, self.began, plight, self.end.subscribe()));
         Ok(())
     }
     /// The machines by name.

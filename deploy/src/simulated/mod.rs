@@ -9,6 +9,7 @@ mod fence;
 mod lives;
 pub mod power;
 mod simulation;
+mod threads;
 
 pub use boot::Boot;
 pub use failing::Failing;

@@ -34,7 +34,7 @@ pub(super) async fn start(
     let news: Vec<NewNode> = numbers.clone().map(|n| simulation.node(n)).collect::<Result<_>>()?;
     let nodes = cirro_compute::defaults::nodes(&site.compute.own_context(), news).await?;
     let credentials = node_credentials(&site.identity.own_context(), &nodes).await?;
-    let mut lives = Lives::new(simulation, settings, ledger);
+    let mut lives = Lives::new(simulation, settings, ledger)?;
     for ((number, node), credential) in numbers.zip(nodes).zip(credentials) {
         lives.begin(number, Arc::new(HttpControlPlane::new(url, node, credential)?))?;
     }

@@ -79,7 +79,7 @@ async fn begin(options: Options) -> Result<(Lives, JoinSet<()>)> {
         joining = Some(Joining::new(&options.data, &url, folder.clone(), &simulation).await?);
     }
 
-    let mut lives = Lives::new(simulation.clone(), settings(Patience::default()), ledger);
+    let mut lives = Lives::new(simulation.clone(), settings(Patience::default()), ledger)?;
     let renewals = begin_nodes(&mut lives, simulation.numbers(), joining.as_ref(), &url, &folder).await?;
     if joining.is_some() {
         let at = folder.clone();
