@@ -50,6 +50,7 @@ pub fn service_with(database: Database, takeover: Takeover) -> Owner {
         .owns::<UnclaimedGuest>(controllers::UnclaimedGuests)
         .answers(routes::assignment::routes, routes::assignment::describe)
         .answers(routes::report::routes, routes::report::describe)
+        .answers(routes::heartbeat::routes, routes::heartbeat::describe)
         .answers(routes::capacity::routes, routes::capacity::describe)
         .answers(routes::why_not::routes, routes::why_not::describe)
         .audits(|ctx| Box::pin(audit::walk(ctx)))

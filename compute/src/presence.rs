@@ -30,7 +30,9 @@ pub(crate) struct Presence(Mutex<HashMap<Id<Node>, Seen>>);
 
 struct Seen {
     last: Instant,
-    /// It has called here since the others were told.
+    /// It has called here, and the others are not told yet.
+    untold: bool,
+    /// It has called any process since this one began.
     called: bool,
     /// The count when it was last looked at.
     beats: i64,
@@ -38,21 +40,23 @@ struct Seen {
     stuck: Option<Instant>,
 }
 
+impl Seen {
+    /// A node whose time begins.
+    fn since(now: Instant) -> Self {
+        Self { last: now, untold: false, called: false, beats: 0, stuck: None }
+    }
+}
+
 impl Presence {
     /// The node has called.
     pub(crate) fn heard(&self, node: Id<Node>) {
         let (mut seen, now) = (self.0.lock(), Instant::now());
-        let entry = seen.entry(node).or_insert_with(|| Seen { last: now, called: true, beats: 0, stuck: None });
-        (entry.last, entry.called) = (now, true);
+        let entry = seen.entry(node).or_insert_with(|| Seen::since(now));
+        (entry.last, entry.untold, entry.called) = (now, true, true);
     }
     /// The node's time begins, though it has not called.
     pub(crate) fn begin(&self, node: Id<Node>) {
-        self.0.lock().entry(node).or_insert_with(|| Seen {
-            last: Instant::now(),
-            called: false,
-            beats: 0,
-            stuck: None,
-        });
+        self.0.lock().entry(node).or_insert_with(|| Seen::since(Instant::now()));
     }
     /// Sets back when the node was last heard of.
     #[cfg(test)]
@@ -65,6 +69,10 @@ impl Presence {
     pub(crate) fn silent_for(&self, node: Id<Node>) -> Option<Duration> {
         self.0.lock().get(&node).map(|seen| seen.last.elapsed())
     }
+    /// Whether the node has called any process since this one began.
+    pub(crate) fn has_called(&self, node: Id<Node>) -> bool {
+        self.0.lock().get(&node).is_some_and(|seen| seen.called)
+    }
     /// For how long this process has known the node to be stuck, if it is.
     pub(crate) fn stuck_for(&self, node: Id<Node>, is_stuck: bool) -> Duration {
         let mut seen = self.0.lock();
@@ -72,17 +80,17 @@ impl Presence {
         seen.stuck = is_stuck.then(|| seen.stuck.unwrap_or_else(Instant::now));
         seen.stuck.map(|since| since.elapsed()).unwrap_or_default()
     }
-    fn take_called(&self) -> Vec<Id<Node>> {
+    fn take_untold(&self) -> Vec<Id<Node>> {
         let mut seen = self.0.lock();
-        let called = |(node, seen): (&Id<Node>, &mut Seen)| std::mem::take(&mut seen.called).then_some(*node);
-        seen.iter_mut().filter_map(called).collect()
+        let untold = |(node, seen): (&Id<Node>, &mut Seen)| std::mem::take(&mut seen.untold).then_some(*node);
+        seen.iter_mut().filter_map(untold).collect()
     }
     /// Takes over a count: one that has changed means that the node has called somewhere since the last look.
     fn learn(&self, node: Id<Node>, beats: i64) {
         let (mut seen, now) = (self.0.lock(), Instant::now());
-        let entry = seen.entry(node).or_insert_with(|| Seen { last: now, called: false, beats, stuck: None });
+        let entry = seen.entry(node).or_insert_with(|| Seen { beats, ..Seen::since(now) });
         if entry.beats != beats {
-            (entry.last, entry.beats) = (now, beats);
+            (entry.last, entry.beats, entry.called) = (now, beats, true);
         }
     }
 }
@@ -94,7 +102,7 @@ pub(crate) async fn share(ctx: &Context) -> Result<()> {
     if database.is_exclusive() {
         return Ok(());
     }
-    let called = presence.take_called();
+    let called = presence.take_untold();
     let counts = ctx.write(move |tx| {
         count(tx.connection(), &called)?;
         row::table.select((row::node_id, row::beats)).load::<(GuidValue, i64)>(tx.connection()).map_err(Error::internal)

@@ -7,6 +7,7 @@ use crate::{
     control_plane::ControlPlane,
     desired::{Desired, Instances},
     failure::Result,
+    heartbeats,
     hypervisor::{Hypervisor, Observed},
     memory::Memory,
     plan::{self, Action, Subject},
@@ -39,9 +40,9 @@ use uuid::Uuid;
 pub struct Settings {
     /// The most actions at a time.
     pub concurrency: usize,
-    /// The longest silence towards the control plane: compute holds a question for orders open no longer.
+    /// The longest silence towards compute.
     pub heartbeat: Duration,
-    /// How long storage may hold a question for orders open.
+    /// How long a question for orders may be held open.
     pub wait: Duration,
     /// How often to look, even if nothing says that something has changed.
     pub look: Duration,
@@ -54,7 +55,7 @@ impl Default for Settings {
         Self {
             concurrency: 4,
             heartbeat: Duration::from_secs(10),
-            wait: Duration::from_secs(25),
+            wait: Duration::from_mins(5).saturating_sub(Duration::from_secs(10)),
             look: Duration::from_secs(5),
             patience: Duration::from_secs(10),
         }
@@ -81,10 +82,10 @@ impl Agent {
         let (to_volumes, volumes) = tokio::sync::watch::channel(None);
         let (pulse, turns) = Pulse::new();
         let mut watches = JoinSet::new();
-        // the question is a heartbeat, too: it costs compute less than a report that says nothing
-        let patience = self.settings.wait.min(self.settings.heartbeat);
-        watches.spawn(watch::instances(self.control_plane.clone(), patience, turns.clone(), to_instances));
-        watches.spawn(watch::volumes(self.control_plane.clone(), self.settings.wait, turns, to_volumes));
+        let wait = self.settings.wait;
+        watches.spawn(heartbeats::send(self.control_plane.clone(), self.settings.heartbeat, turns.clone()));
+        watches.spawn(watch::instances(self.control_plane.clone(), wait, turns.clone(), to_instances));
+        watches.spawn(watch::volumes(self.control_plane.clone(), wait, turns, to_volumes));
         Wheel::new(self, pulse, instances, volumes).turn(watches, stop).await;
     }
 }
@@ -134,7 +135,7 @@ impl Wheel {
             begun: HashMap::new(),
             sending: JoinSet::new(),
             to_compute: NodeReporter::new(boot_id, heartbeat),
-            to_storage: StorageReporter::new(boot_id, heartbeat),
+            to_storage: StorageReporter::new(boot_id),
             for_compute: Story::default(),
             for_storage: Story::default(),
             blind: false,

@@ -1,5 +1,6 @@
 //! What the agent needs of the control plane: its orders, the bytes of images, and somebody to report to.
 
+use crate::heartbeats::Heartbeats;
 use async_trait::async_trait;
 use cirro_models::{
     Result,
@@ -20,6 +21,9 @@ pub trait ControlPlane: Send + Sync + 'static {
 
     /// Storage's orders, in the same way.
     async fn storage_assignment(&self, since: Option<&str>, wait: Duration) -> Result<Option<StorageAssignment>>;
+
+    /// Passes heartbeats on to compute until they end, and returns when it says that it has heard them.
+    async fn heartbeats(&self, beats: Heartbeats) -> Result<()>;
 
     /// Tells compute what was seen and done, under this request id; `Ok` means that it is recorded there.
     async fn report(&self, report: &NodeReport, id: &str) -> Result<()>;

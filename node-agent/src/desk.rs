@@ -1,7 +1,7 @@
 //! A control plane on one desk, in memory: what tests and rehearsals put an agent in front of. It keeps the promises of the
 //! real one: manifests are complete, tombstones and actions stay until they are confirmed, older reports are ignored.
 
-use crate::control_plane::ControlPlane;
+use crate::{control_plane::ControlPlane, heartbeats::Heartbeats};
 use async_trait::async_trait;
 use cirro_models::{
     Error, Generation, Id, Result,
@@ -67,6 +67,8 @@ pub struct Papers {
     pub volumes_seen: BTreeMap<Id<Volume>, VolumeSeen>,
     /// Attachments, as they were heard last.
     pub attachments_seen: BTreeMap<Id<Attachment>, AttachmentSeen>,
+    /// How many heartbeats were heard.
+    pub heartbeats: usize,
     /// How often somebody asked for orders while nobody answered.
     pub knocks: usize,
     /// How often image bytes were fetched.
@@ -198,6 +200,14 @@ impl ControlPlane for Desk {
             volume_tombstones: papers.volume_tombstones.clone(),
             requests: papers.requests.clone(),
         }))
+    }
+
+    async fn heartbeats(&self, mut beats: Heartbeats) -> Result<()> {
+        while beats.recv().await.is_some() {
+            self.open()?;
+            self.papers.lock().heartbeats += 1;
+        }
+        Ok(())
     }
 
     async fn report(&self, report: &NodeReport, id: &str) -> Result<()> {

@@ -1,7 +1,8 @@
 //! The control plane over HTTP.
 
-use crate::{control_plane::ControlPlane, stopwatch};
+use crate::{control_plane::ControlPlane, heartbeats::Heartbeats, stopwatch};
 use async_trait::async_trait;
+use bytes::Bytes;
 use cirro_client::{Credential, Http, Login, Place, Reach, Renewal, Session};
 use cirro_models::{
     Context, Error, Id, Result, Service, SiteRole, Stores,
@@ -11,9 +12,10 @@ use cirro_models::{
         report::NodeReport,
     },
     identity::Secret,
+    remote::Answer,
     storage::assignment::{StorageAssignment, StorageReport},
 };
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     fmt::Write,
@@ -26,8 +28,8 @@ use tokio::io::AsyncWriteExt;
 /// How long an answer may take beyond what the control plane may hold it.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// How often a silent connection is asked whether anybody is there: later than a poll for orders is answered, so that an
-/// idle node's connections are not asked at all.
+/// How often a silent connection is asked whether anybody is there. Who is not heard there is not taken for silent yet when that
+/// comes out, and finds another process.
 const PING: Duration = Duration::from_secs(30);
 
 /// How long a connection is used: ten thousand nodes that shook hands anew every few minutes would keep the services busy, and
@@ -133,9 +135,12 @@ impl HttpControlPlane {
         let body = serde_json::to_vec(report).map_err(Error::internal)?;
         let answer = self.http().answer(&ctx, "POST", &path, Some(body.into()), &[]).await;
         let answer = self.checked(answer).await?;
-        let taken = if (200..300).contains(&answer.status) { Ok(()) } else { Err(answer.error()) };
-        self.checked(taken).await
+        self.checked(heard(&answer)).await
     }
+}
+
+fn heard(answer: &Answer) -> Result<()> {
+    if (200..300).contains(&answer.status) { Ok(()) } else { Err(answer.error()) }
 }
 
 /// A revision is opaque, so every byte of it that is not plain is encoded.
@@ -158,6 +163,16 @@ impl ControlPlane for HttpControlPlane {
 
     async fn storage_assignment(&self, since: Option<&str>, wait: Duration) -> Result<Option<StorageAssignment>> {
         self.ask("storage", since, wait).await
+    }
+
+    async fn heartbeats(&self, mut beats: Heartbeats) -> Result<()> {
+        let path = format!("/compute/v1/nodeheartbeat/{}", self.node);
+        let ctx = self.context(ANSWER).await?;
+        let piece = |beat: Option<()>| beat.map(|()| Ok(Bytes::from_static(b".")));
+        let pieces = stream::poll_fn(move |cx| beats.poll_recv(cx).map(piece));
+        let answer = self.http().upload(&ctx, "POST", &path, pieces, &[]).await;
+        let answer = self.checked(answer).await?;
+        self.checked(heard(&answer)).await
     }
 
     async fn report(&self, report: &NodeReport, id: &str) -> Result<()> {

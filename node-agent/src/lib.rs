@@ -21,6 +21,7 @@ pub mod disks;
 pub mod failure;
 pub mod files;
 pub mod guest;
+pub mod heartbeats;
 pub mod http;
 pub mod hypervisor;
 pub mod image_cache;

@@ -18,12 +18,9 @@ use uuid::Uuid;
 /// The most instances in one report, so that its body stays small; the others follow in the next one.
 const MAX_INSTANCES: usize = 500;
 /// How often everything is said again at the latest, changed or not. Nothing depends on it: it mends what nobody has thought of.
+/// A node that has nothing to say reports no more often: compute hears its heartbeats, and storage does not ask
+/// whether it lives.
 const SAY_ALL: Duration = Duration::from_mins(5);
-/// How many heartbeats there may be between two reports of a node that has nothing to say: compute hears of it by its polls
-/// for orders, which are never further apart than a heartbeat.
-const QUIET: u32 = 3;
-/// The longest silence towards storage, which does not ask whether a node lives.
-const STORAGE_HEARTBEAT: Duration = Duration::from_mins(1);
 /// The pause after a report that was not acknowledged.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -139,7 +136,7 @@ impl NodeReporter {
         };
         let news = !report.instances.is_empty() || !report.console_logs.is_empty() || self.rest.as_ref() != Some(&rest);
         let quiet = under_way.is_none() && holdings == self.holdings;
-        self.channel.heartbeat = if quiet { self.heartbeat * QUIET } else { self.heartbeat };
+        self.channel.heartbeat = if quiet { self.say_all } else { self.heartbeat };
         if !self.channel.may_send(now, news) {
             return None;
         }
@@ -204,8 +201,8 @@ pub struct StorageReporter {
 
 impl StorageReporter {
     /// A reporter of a new boot.
-    pub fn new(boot_id: Uuid, heartbeat: Duration) -> Self {
-        let channel = Channel::new(boot_id, heartbeat.max(STORAGE_HEARTBEAT));
+    pub fn new(boot_id: Uuid) -> Self {
+        let channel = Channel::new(boot_id, Channel::say_all(boot_id));
         Self { channel, epoch: String::new(), acknowledged: None }
     }
     /// What is to be sent now, if anything.
@@ -248,9 +245,10 @@ mod tests {
 
     /// The moments, in seconds, at which this is reported, each time acknowledged.
     fn reported(whole: &NodeReport) -> Vec<u64> {
-        let mut reporter = NodeReporter::new(Uuid::now_v7(), BEAT);
+        // which says all every 150 s
+        let mut reporter = NodeReporter::new(Uuid::from_u128(1000), BEAT);
         let mut at = Vec::new();
-        for second in 0..100 {
+        for second in 0..250 {
             let now = Duration::from_secs(second);
             if let Some(report) = reporter.due(now, Some("1"), whole.clone()) {
                 reporter.sent(now, report, true);
@@ -262,10 +260,10 @@ mod tests {
 
     #[test]
     fn a_node_with_nothing_to_say_reports_seldom() {
-        assert_eq!(reported(&whole(None, None)), [0, 30, 60, 90]);
+        assert_eq!(reported(&whole(None, None)), [0, 150]);
         let holdings = Some(Holdings::default());
-        assert_eq!(reported(&whole(holdings, None)), [0, 10, 40, 70], "what it holds is told soon");
+        assert_eq!(reported(&whole(holdings, None)), [0, 10, 160], "what it holds is told soon");
         let under_way = Some(UnderWay { what: "building".to_owned(), for_s: 1 });
-        assert_eq!(reported(&whole(None, under_way)).len(), 10, "what does not end is told with every heartbeat");
+        assert_eq!(reported(&whole(None, under_way)).len(), 25, "what does not end is told with every heartbeat");
     }
 }

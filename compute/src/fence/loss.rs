@@ -7,7 +7,7 @@ use std::time::Duration;
 /// How long nodes may be silent, and how long what they do may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
-    /// A node that has not called for this long is silent; its poll waits at most half of it.
+    /// A node that has not called for this long is silent.
     pub silent: Duration,
     /// After this long it is fenced. Twice as long by default: when many fall silent together, because a switch is broken, all
     /// of them are known to be silent before the first is fenced.
@@ -38,6 +38,8 @@ pub struct Sight<'a> {
     pub in_maintenance: bool,
     /// For how long it has not called any process.
     pub silent_for: Duration,
+    /// Whether it has called at all since this process began: its time begins with the process, too.
+    pub called: bool,
     /// For how long this process has known it to be stuck.
     pub stuck_for: Duration,
 }
@@ -49,6 +51,8 @@ pub enum Verdict {
     Leave,
     /// Mark it as silent.
     Silent,
+    /// It is heard of again: mark it as ready.
+    Back,
     /// Fence it, if there is something to be taken over.
     Lost,
 }
@@ -57,6 +61,7 @@ pub enum Verdict {
 pub fn judge(sight: Sight<'_>, patience: Patience, many: bool) -> Verdict {
     match sight.status {
         NodeStatus::Ready | NodeStatus::Stuck if sight.silent_for > patience.silent => Verdict::Silent,
+        NodeStatus::Silent if sight.called && sight.silent_for <= patience.silent => Verdict::Back,
         NodeStatus::Silent if sight.silent_for > patience.lost => lost(sight, many),
         NodeStatus::Stuck if sight.stuck_for > patience.silent => lost(sight, many),
         _ => Verdict::Leave,
@@ -82,7 +87,7 @@ mod tests {
         let patience = Patience::of(Duration::from_secs(60));
         let judged = |status: &NodeStatus, seconds, in_maintenance, many| {
             let (silent_for, stuck_for) = (Duration::from_secs(seconds), Duration::ZERO);
-            judge(Sight { status, in_maintenance, silent_for, stuck_for }, patience, many)
+            judge(Sight { status, in_maintenance, silent_for, called: true, stuck_for }, patience, many)
         };
         let (ready, silent) = (NodeStatus::Ready, NodeStatus::Silent);
         assert_eq!(judged(&ready, 60, false, false), Verdict::Leave);
@@ -97,11 +102,32 @@ mod tests {
     }
 
     #[test]
+    fn a_silent_node_is_back_when_it_calls_and_not_because_this_process_has_just_begun() {
+        let patience = Patience::of(Duration::from_secs(60));
+        let judged = |status: &NodeStatus, called, seconds| {
+            let (silent_for, stuck_for) = (Duration::from_secs(seconds), Duration::ZERO);
+            judge(Sight { status, in_maintenance: false, silent_for, called, stuck_for }, patience, false)
+        };
+        assert_eq!(judged(&NodeStatus::Silent, true, 60), Verdict::Back);
+        assert_eq!(judged(&NodeStatus::Silent, true, 61), Verdict::Leave);
+        assert_eq!(judged(&NodeStatus::Silent, false, 0), Verdict::Leave);
+        for status in
+            [NodeStatus::Joining, NodeStatus::Ready, NodeStatus::Stuck, NodeStatus::Fencing, NodeStatus::Fenced]
+        {
+            assert_eq!(judged(&status, true, 0), Verdict::Leave, "{status}");
+        }
+    }
+
+    #[test]
     fn a_stuck_node_is_lost_once_others_would_be_known_too_and_may_still_fall_silent() {
         let patience = Patience::of(Duration::from_secs(60));
         let judged = |silent, stuck, in_maintenance, many| {
             let (silent_for, stuck_for) = (Duration::from_secs(silent), Duration::from_secs(stuck));
-            judge(Sight { status: &NodeStatus::Stuck, in_maintenance, silent_for, stuck_for }, patience, many)
+            judge(
+                Sight { status: &NodeStatus::Stuck, in_maintenance, silent_for, called: true, stuck_for },
+                patience,
+                many,
+            )
         };
         assert_eq!(judged(5, 60, false, false), Verdict::Leave);
         assert_eq!(judged(5, 61, false, false), Verdict::Lost);

@@ -239,9 +239,10 @@ impl World {
         let silent_for = Duration::from_secs(self.now - self.heard);
         self.stuck_since = (self.status == NodeStatus::Stuck).then(|| self.stuck_since.unwrap_or(self.now));
         let stuck_for = Duration::from_secs(self.stuck_since.map_or(0, |since| self.now - since));
-        let sight = Sight { status: &self.status, in_maintenance: false, silent_for, stuck_for };
+        let sight = Sight { status: &self.status, in_maintenance: false, silent_for, called: true, stuck_for };
         match judge(sight, patience, false) {
             Verdict::Silent => self.status = NodeStatus::Silent,
+            Verdict::Back => self.status = NodeStatus::Ready,
             Verdict::Lost if self.stage == Stage::Idle && self.owner == 0 => {
                 self.before = std::mem::replace(&mut self.status, NodeStatus::Fencing);
                 self.stage = Stage::Marked;

@@ -35,7 +35,7 @@ use utoipa::openapi::{HttpMethod, OpenApi, PathItem, response::ResponseBuilder};
 /// More guests than one node ever holds.
 const MANY: i64 = 100_000;
 /// The longest wait of one poll.
-const LONGEST: Duration = Duration::from_secs(30);
+const LONGEST: Duration = Duration::from_mins(5);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

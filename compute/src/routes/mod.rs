@@ -2,6 +2,7 @@
 
 pub(crate) mod assignment;
 pub(crate) mod capacity;
+pub(crate) mod heartbeat;
 pub(crate) mod report;
 pub(crate) mod why_not;
 
@@ -34,13 +35,18 @@ fn describe_path<T: ToSchema>(
     let mut schemas = vec![(T::name().into_owned(), T::schema())];
     T::schemas(&mut schemas);
     document.components.get_or_insert_with(Default::default).schemas.extend(schemas);
+    let schema = Some(RefOr::Ref(Ref::from_schema_name(T::name())));
+    add_path(document, path, parameter, item(ContentBuilder::new().schema(schema).build()));
+}
+
+/// Adds a path with one parameter to the document.
+fn add_path(document: &mut OpenApi, path: &str, parameter: &str, mut item: PathItem) {
     let text = ObjectBuilder::new().schema_type(Type::String).build();
     let parameter = ParameterBuilder::new()
         .name(parameter)
         .parameter_in(ParameterIn::Path)
         .required(Required::True)
         .schema(Some(text));
-    let mut item = item(ContentBuilder::new().schema(Some(RefOr::Ref(Ref::from_schema_name(T::name())))).build());
     item.parameters = Some(vec![RefOr::T(parameter.build())]);
     document.paths.paths.insert(path.to_owned(), item);
 }

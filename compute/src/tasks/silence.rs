@@ -1,8 +1,8 @@
-//! Notices nodes that fall silent, and those that are stuck for long. Their guests run on: nothing is done to them, unless they are
+//! Notices nodes that fall silent, those that call again, and those that are stuck for long. Their guests run on: nothing is done to them, unless they are
 //! lost and can be fenced.
 
 use crate::{
-    fence::{self, FenceNode, Sight, Takeover, Verdict, waiting},
+    fence::{self, FenceNode, Sight, Takeover, Verdict, stuck, waiting},
     heartbeats::Heartbeats,
     presence::{self, Presence},
 };
@@ -56,9 +56,11 @@ pub(super) async fn step(ctx: &Context) -> Result<()> {
             continue;
         };
         let in_maintenance = node.mode == NodeMode::Maintenance;
-        let sight = Sight { status: &node.status, in_maintenance, silent_for, stuck_for };
+        let called = presence.has_called(node.id);
+        let sight = Sight { status: &node.status, in_maintenance, silent_for, called, stuck_for };
         match fence::judge(sight, takeover.patience, many) {
             Verdict::Silent => mark(ctx, node.id).await?,
+            Verdict::Back => back(ctx, node.id).await?,
             Verdict::Lost if takeover.fence.is_some() => lost(ctx, node.id).await?,
             Verdict::Lost | Verdict::Leave => {}
         }
@@ -104,6 +106,21 @@ async fn mark(ctx: &Context, id: Id<Node>) -> Result<()> {
         tracing::warn!(node = %node.name, "node.silent: the node no longer reports; its guests run on");
     }
     Ok(())
+}
+
+/// A node asks for orders again. It may have nothing to report for some minutes, because all that it has said is known.
+async fn back(ctx: &Context, id: Id<Node>) -> Result<()> {
+    ctx.write(move |tx| {
+        let before: Node = tx.get(id)?;
+        if before.status != NodeStatus::Silent {
+            return Ok(());
+        }
+        let now = tx.change_from(&before, |node| {
+            (node.status, node.status_since) = (NodeStatus::Ready, Some(Timestamp::now()));
+        })?;
+        stuck::tell_instances(tx, &before, &now)
+    })
+    .await
 }
 
 /// Has a node fenced, if anything can be taken over from it.
@@ -193,6 +210,9 @@ mod tests {
             let row = Node::get(&ctx, node).await.unwrap();
             assert_eq!((row.status, row.vcpus, row.mode), (NodeStatus::Silent, vcpus, NodeMode::Active));
             assert!(row.status_since.is_some());
+            presence.heard(node);
+            step(&ctx).await.unwrap();
+            assert_eq!(status(&ctx, node).await, NodeStatus::Ready, "it asks for orders again");
         }
     }
 }

@@ -5,7 +5,7 @@ use super::{
     site::{Site, Tended, id, seen},
 };
 use cirro_models::{
-    Count, Id, MiB, Timestamp, Vcpus,
+    Count, GiB, Id, MiB, Timestamp, Vcpus,
     compute::{
         Instance, Node,
         instance::InstanceStatus as S,
@@ -382,7 +382,11 @@ async fn what_waits_for_its_turn_on_a_node_that_is_gone_goes_elsewhere() {
 async fn what_comes_to_a_node_that_is_silent_says_that_it_waits_for_it() {
     for backend in Backend::BOTH {
         let site = Site::in_batches(backend, 1).await;
-        let two = site.new_node("two", 8, 8192, 100).await;
+        // it has never called, or it would soon be ready again
+        let (vcpus, memory, disk) = (Vcpus::new(8), MiB::new(8192), GiB::new(100));
+        let ctx = site.compute.own_context();
+        let two = cirro_compute::defaults::node(&ctx, "two".parse().unwrap(), vcpus, memory, disk).await.unwrap();
+        site.set("UPDATE node SET status = 'ready' WHERE name = 'two'").await;
         let plan = site.accepted("web", 4, json!({})).await;
         site.set("UPDATE node SET status = 'silent' WHERE name = 'two'").await;
         let _tended = site.tended();

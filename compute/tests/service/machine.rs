@@ -2,6 +2,7 @@
 
 use super::site::Site;
 use async_trait::async_trait;
+use bytes::Bytes;
 use cirro_models::{
     Error, Id, Result,
     compute::{
@@ -14,9 +15,11 @@ use cirro_models::{
 use cirro_node_agent_core::{
     agent::{Agent, Settings},
     control_plane::ControlPlane,
+    heartbeats::Heartbeats,
     simulated::{Knobs, Simulated},
 };
 use cirro_server::testkit::{Actor, Actors, Server};
+use futures_util::stream;
 use parking_lot::Mutex;
 use std::{sync::Arc, time::Duration};
 use tokio::task::JoinHandle;
@@ -50,6 +53,15 @@ impl ControlPlane for Wire {
         let (volumes, attachments, volume_tombstones) = (Vec::new(), Vec::new(), Vec::new());
         let (epoch, revision, requests) = (one.clone(), one, Default::default());
         Ok(Some(StorageAssignment { epoch, revision, volumes, attachments, volume_tombstones, requests }))
+    }
+    async fn heartbeats(&self, mut beats: Heartbeats) -> Result<()> {
+        // the server may end meanwhile
+        let (http, ctx) = self.server().map(|server| (server.http.clone(), self.actor.over(&server)))?;
+        let path = format!("/compute/v1/nodeheartbeat/{}", self.node);
+        let pieces =
+            stream::poll_fn(move |cx| beats.poll_recv(cx).map(|beat| beat.map(|()| Ok(Bytes::from_static(b".")))));
+        let answer = http.upload(&ctx, "POST", &path, pieces, &[]).await?;
+        if answer.status == 204 { Ok(()) } else { Err(answer.error()) }
     }
     async fn report(&self, report: &NodeReport, _: &str) -> Result<()> {
         let server = self.server()?;

@@ -11,6 +11,7 @@ mod dead;
 mod deletions;
 mod elsewhere;
 mod fences;
+mod heartbeats;
 mod launches;
 mod machine;
 mod orphans;

@@ -108,12 +108,11 @@ impl Requests {
     /// A request begins.
     pub(crate) fn begin(self: &Arc<Self>, method: &Method, path: &str) -> UnderWay {
         let route = self.tree.find(segments(path)).unwrap_or(self.routes.len() - 1);
+        // a node's report ends what was begun, so it is always let in: there is one of each node at a time
+        let is_counted = changes(method, path) && !path.contains("/nodereport/");
         let method = METHODS.iter().position(|known| *known == method.as_str()).unwrap_or(METHODS.len() - 1);
         self.under_way.fetch_add(1, Relaxed);
-        // a node's report ends what was begun, so it is always let in: there is one of each node at a time
-        let reads = |route: &String| route.ends_with("/batch") || route.contains("/nodereport/");
-        let changes = METHODS[method] != "GET" && !self.routes.get(route).is_some_and(reads);
-        let changes = changes.then(|| self.changes.fetch_add(1, Relaxed) + 1);
+        let changes = is_counted.then(|| self.changes.fetch_add(1, Relaxed) + 1);
         UnderWay { counts: self.clone(), cell: route * METHODS.len() + method, changes }
     }
 }
@@ -158,6 +157,12 @@ impl Drop for UnderWay {
             self.counts.changes.fetch_sub(1, Relaxed);
         }
     }
+}
+
+/// Whether a request may change something: all but those that HTTP calls safe, the reading of many rows at once, and heartbeats
+/// of nodes, which must be heard for as long as their guests run.
+pub(crate) fn changes(method: &Method, path: &str) -> bool {
+    !method.is_safe() && !path.ends_with("/batch") && !path.contains("/nodeheartbeat/")
 }
 
 fn segments(path: &str) -> impl Iterator<Item = &str> {
@@ -214,6 +219,7 @@ mod tests {
             (Method::GET, "/compute/v1/instance"),
             (Method::POST, "/compute/v1/instance/batch"),
             (Method::POST, "/compute/v1/nodereport/one"),
+            (Method::POST, "/compute/v1/nodeheartbeat/one"),
         ] {
             assert!(!counts.begin(&method, path).is_too_much(), "{method} {path}");
         }

@@ -41,7 +41,7 @@ use utoipa::openapi::{
 use uuid::Uuid;
 
 /// The longest wait of one poll.
-const LONGEST: Duration = Duration::from_secs(30);
+const LONGEST: Duration = Duration::from_mins(5);
 /// What is kept of the caller's time for the answer's way back.
 const WAY_BACK: Duration = Duration::from_millis(500);
 

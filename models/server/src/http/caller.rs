@@ -31,7 +31,7 @@ use std::{
 /// Remaining milliseconds of the caller's deadline.
 const TIMEOUT_HEADER: &str = "x-cirro-timeout-ms";
 /// The most time that a caller may ask for.
-const LONGEST: Duration = Duration::from_secs(120);
+const LONGEST: Duration = Duration::from_mins(6);
 
 /// What the routes of a service share.
 pub struct Shared {
@@ -223,9 +223,8 @@ fn proof<'r>(request: &'r HttpRequest, verifier: &Verifier) -> Result<Proof<'r>>
     }
 }
 
-/// Whether a request may change something: all but those that HTTP calls safe, and the reading of many rows at once.
 fn changes(request: &HttpRequest) -> bool {
-    !request.method().is_safe() && !request.path().ends_with("/batch")
+    crate::requests::changes(request.method(), request.path())
 }
 
 fn malformed(header: &str, wanted: &str) -> Error {

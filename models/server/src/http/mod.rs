@@ -60,6 +60,8 @@ pub(crate) fn configure(running: Running, verifier: Arc<Verifier>) -> impl Fn(&m
         let scope = web::scope(&format!("/{}/v1", owner.service().name()))
             .app_data(web::Data::new(shared))
             .app_data(web::PayloadConfig::new(MAX_BODY))
+            // first what nodes ask all day: routes are tried in their order
+            .configure(|config| owner.routes.iter().for_each(|routes| routes(config)))
             .route("/openapi.json", web::get().to(move || openapi::serve(document.clone())))
             .configure(|config| change::routes(config, &owner))
             .configure(|config| events::routes(config, &owner))
@@ -67,7 +69,6 @@ pub(crate) fn configure(running: Running, verifier: Arc<Verifier>) -> impl Fn(&m
             .configure(|config| findings::routes(config, &owner))
             .configure(|config| job::routes(config, &owner))
             .configure(|config| quota::routes(config, &owner))
-            .configure(|config| owner.routes.iter().for_each(|routes| routes(config)))
             .configure(|config| owner.models.iter().for_each(|model| model.routes(config)))
             .default_service(web::to(no_such_route));
         let watched = from_fn(move |request, next| asked::served(counts.clone(), request, next));
