@@ -110,6 +110,8 @@ struct Wheel {
     to_storage: StorageReporter,
     for_compute: Story,
     for_storage: Story,
+    /// The orders whose wishes the memory has heard.
+    heard: Option<Arc<Instances>>,
     blind: bool,
 }
 
@@ -137,6 +139,7 @@ impl Wheel {
             to_storage: StorageReporter::new(boot_id, heartbeat),
             for_compute: Story::default(),
             for_storage: Story::default(),
+            heard: None,
             blind: false,
         }
     }
@@ -187,7 +190,7 @@ impl Wheel {
         let instances = self.instances.borrow_and_update().clone();
         let storage = self.volumes.borrow_and_update().clone();
         let observed = self.observe().await;
-        if let Some(observed) = &observed {
+        if let Some(observed) = observed.as_deref() {
             self.memory.saw(&observed.guests);
             let desired =
                 instances.clone().zip(storage.clone()).map(|(instances, storage)| Desired { instances, storage });
@@ -197,14 +200,14 @@ impl Wheel {
                 self.report_storage(desired, observed);
             }
         }
-        self.report_node(instances.as_deref(), observed.as_ref()).await;
+        self.report_node(instances.as_deref(), observed.as_deref()).await;
         let look = self.memory.now + self.agent.settings.look;
         let reports =
             self.to_compute.next().min(self.to_storage.next()).max(self.memory.now + Duration::from_millis(200));
         self.memory.next_attempt().map_or(look, |time| time.min(look)).min(reports)
     }
 
-    async fn observe(&mut self) -> Option<Observed> {
+    async fn observe(&mut self) -> Option<Arc<Observed>> {
         match self.agent.hypervisor.observe().await {
             Ok(observed) => {
                 self.blind = false;
@@ -226,18 +229,19 @@ impl Wheel {
     fn forget(&mut self, desired: Option<&Desired>, observed: &Observed) {
         let Some(desired) = desired else { return };
         self.consoles.keep(&desired.instances.console_logs);
-        self.memory.heard(&desired.instances.manifest);
-        self.memory.keep(|subject| match subject {
-            Subject::Instance(id) => desired.instances.manifest.contains_key(&id) || observed.guest(id).is_some(),
-            Subject::Volume(id) => {
-                observed.volumes.contains(&id) || desired.storage.volumes.iter().any(|spec| spec.id == id)
-            }
-            Subject::Console(_) => false,
-        });
+        // orders are never changed: other ones are another `Arc`
+        if !self.heard.as_ref().is_some_and(|heard| Arc::ptr_eq(heard, &desired.instances)) {
+            self.memory.heard(desired.instances.manifest.iter().map(|(id, ordered)| (id, &ordered.generation)));
+            self.heard = Some(desired.instances.clone());
+        }
+        self.memory.keep(desired, observed);
     }
 
     fn begin(&mut self, desired: Option<&Desired>, observed: &Observed) {
         let free = self.agent.settings.concurrency.saturating_sub(self.work.len());
+        if free == 0 {
+            return;
+        }
         let mut actions = Vec::new();
         if let Some(desired) = desired {
             let now = self.memory.now;
@@ -284,32 +288,37 @@ impl Wheel {
     }
 
     async fn report_node(&mut self, orders: Option<&Instances>, observed: Option<&Observed>) {
+        if self.to_compute.is_sending() {
+            return;
+        }
         let health = self.agent.hypervisor.health().await;
         let node = NodeSeen {
             accelerator: health.accelerator,
             message: health.message,
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
         };
-        let mut whole = NodeReport {
+        let mut rest = NodeReport {
             console_logs: self.consoles.waiting(),
             under_way: begun::oldest(self.begun.values()),
             ..report::of(node)
         };
-        if let Some((orders, observed)) = orders.zip(observed) {
-            whole.instances = seen::instances(orders, observed, &self.memory);
-            whole.gone = seen::gone(orders, observed, &self.memory);
-            whole.unclaimed = seen::unclaimed(orders, observed);
-            whole.actions = seen::actions(orders, observed);
-            whole.holdings = seen::holdings(observed);
-            let ended = whole.actions.iter().filter(|done| self.to_compute.is_news(done)).map(|done| done.id);
+        let seen = orders.zip(observed);
+        if let Some((orders, observed)) = seen {
+            rest.gone = seen::gone(orders, observed, &self.memory);
+            rest.unclaimed = seen::unclaimed(orders, observed);
+            rest.actions = seen::actions(orders, observed);
+            let ended = rest.actions.iter().filter(|done| self.to_compute.is_news(done)).map(|done| done.id);
             let of = ended.filter_map(|id| orders.actions.iter().find(|action| action.id == id));
-            self.to_compute.repeat(&of.map(|action| action.instance_id).collect());
+            self.to_compute.repeat(&of.map(|action| action.instance_id).collect::<Vec<_>>());
         } else if orders.is_some() {
             // Blind: what was reported stays as it was, and only the node's own trouble is told.
-            whole.unclaimed = self.to_compute.unclaimed();
+            rest.unclaimed = self.to_compute.unclaimed();
         }
         let epoch = orders.map(|orders| orders.epoch.as_str());
-        let Some(report) = self.to_compute.due(self.memory.now, epoch, whole) else { return };
+        let sights = seen.map(|(orders, observed)| seen::sights(orders, observed, &self.memory));
+        let holdings = || seen.and_then(|(_, observed)| seen::holdings(observed));
+        let due = self.to_compute.due(self.memory.now, epoch, rest, sights.into_iter().flatten(), holdings);
+        let Some(report) = due else { return };
         let control_plane = self.agent.control_plane.clone();
         let (id, requests) = self.for_compute.report("compute");
         self.sending.spawn(async move {
@@ -322,6 +331,9 @@ impl Wheel {
     }
 
     fn report_storage(&mut self, desired: &Desired, observed: &Observed) {
+        if self.to_storage.is_sending() {
+            return;
+        }
         let whole = StorageReport {
             boot_id: Uuid::nil(),
             sequence: 0,

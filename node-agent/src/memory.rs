@@ -2,7 +2,10 @@
 //! after a restart: that only costs a repeated attempt.
 
 use crate::{
+    desired::Desired,
     guest::{Guest, Order},
+    hypervisor::Observed,
+    pairs::in_step,
     plan::{Action, Subject},
 };
 use cirro_models::{Generation, Id, compute::Instance};
@@ -116,20 +119,32 @@ impl Memory {
         }
     }
     /// Takes note of what is wished. A wish that is new is tried at once, however often an older one has failed.
-    pub fn heard(&mut self, wishes: &BTreeMap<Id<Instance>, Generation>) {
-        for (id, generation) in wishes {
-            let before = self.wished.insert(*id, *generation);
-            if before.is_some_and(|before| before < *generation) {
-                self.trouble.remove(&Subject::Instance(*id));
-                self.started.remove(id);
+    pub fn heard<'a>(&mut self, wishes: impl IntoIterator<Item = (&'a Id<Instance>, &'a Generation)>) {
+        let wishes = wishes.into_iter().map(|(id, now)| (*id, *now));
+        let both = in_step(self.wished.iter().map(|(id, before)| (*id, *before)), wishes);
+        let changed = both.filter(|(_, before, now)| now.is_some() && before != now);
+        for (id, before, now) in changed.collect::<Vec<_>>() {
+            self.wished.extend(now.map(|now| (id, now)));
+            if before.is_some() && before < now {
+                self.trouble.remove(&Subject::Instance(id));
+                self.started.remove(&id);
             }
         }
     }
-    /// Forgets what no longer exists.
-    pub fn keep(&mut self, exists: impl Fn(Subject) -> bool) {
-        self.trouble.retain(|subject, _| exists(*subject));
-        self.started.retain(|id, _| exists(Subject::Instance(*id)));
-        self.wished.retain(|id, _| exists(Subject::Instance(*id)));
+    /// Forgets what no longer exists. The wishes of these orders are heard.
+    pub fn keep(&mut self, desired: &Desired, observed: &Observed) {
+        let (listed, volumes) = (&desired.instances.manifest, &desired.storage.volumes);
+        let is_instance = |id: Id<Instance>| listed.contains_key(&id) || observed.guest(id).is_some();
+        self.trouble.retain(|subject, _| match subject {
+            Subject::Instance(id) => is_instance(*id),
+            Subject::Volume(id) => observed.volumes.contains(id) || volumes.iter().any(|spec| spec.id == *id),
+            Subject::Console(_) => false,
+        });
+        self.started.retain(|id, _| is_instance(*id));
+        // all that are listed are among the wishes: if there are no more of these, there is none to forget
+        if self.wished.len() > listed.len() {
+            self.wished.retain(|id, _| is_instance(*id));
+        }
     }
 }
 

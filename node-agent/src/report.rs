@@ -1,6 +1,7 @@
 //! Decides when to report and what has to be said again. What was not acknowledged is said again; what was, only when
 //! it changes, and all of it every few minutes.
 
+use crate::{pairs::in_step, sight::Sight};
 use cirro_models::{
     Id,
     compute::{
@@ -9,10 +10,7 @@ use cirro_models::{
     },
     storage::assignment::StorageReport,
 };
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 use uuid::Uuid;
 
 /// The most instances in one report, so that its body stays small; the others follow in the next one.
@@ -81,6 +79,10 @@ impl Channel {
         }
     }
     fn next(&self) -> Duration {
+        if self.in_flight {
+            // its end is a reason to look by itself
+            return Duration::MAX;
+        }
         self.last.map_or(self.not_before, |last| last + self.heartbeat).max(self.not_before)
     }
 }
@@ -114,8 +116,21 @@ impl NodeReporter {
         }
     }
 
-    /// What is to be sent now, if anything. `whole` says everything; its boot id and sequence are filled in here.
-    pub fn due(&mut self, now: Duration, epoch: Option<&str>, whole: NodeReport) -> Option<NodeReport> {
+    /// Whether a report is on its way: until its end nothing else can be told, and nothing has to be worked out for that.
+    pub fn is_sending(&self) -> bool {
+        self.channel.in_flight
+    }
+
+    /// What is to be sent now, if anything. `rest` says everything but how the instances are seen (in the order of their
+    /// ids) and what is held, which is asked only if it can be told; its boot id and sequence are filled in here.
+    pub fn due<'a>(
+        &mut self,
+        now: Duration,
+        epoch: Option<&str>,
+        rest: NodeReport,
+        instances: impl IntoIterator<Item = Sight<'a>>,
+        holdings: impl FnOnce() -> Option<Holdings>,
+    ) -> Option<NodeReport> {
         if self.epoch.as_deref() != epoch {
             self.holdings = None;
         }
@@ -124,42 +139,53 @@ impl NodeReporter {
             self.acknowledged.clear();
             self.said_all = now;
         }
-        let mut report = whole;
+        let mut report = rest;
         // how long something takes changes all the time, and is told with whatever else there is, or a heartbeat
-        let (holdings, under_way) = (report.holdings.take(), report.under_way.take());
-        self.acknowledged.retain(|id, _| report.instances.iter().any(|seen| seen.id == *id));
-        report.instances.retain(|seen| self.acknowledged.get(&seen.id) != Some(seen));
-        report.instances.truncate(MAX_INSTANCES);
-        let rest = NodeReport {
-            boot_id: Uuid::nil(),
-            sequence: 0,
-            instances: Vec::new(),
-            console_logs: Vec::new(),
-            ..report.clone()
-        };
-        let news = !report.instances.is_empty() || !report.console_logs.is_empty() || self.rest.as_ref() != Some(&rest);
-        let quiet = under_way.is_none() && holdings == self.holdings;
+        let under_way = report.under_way.take();
+        let console_logs = std::mem::take(&mut report.console_logs);
+        let is_rest_told = self.rest.as_ref() == Some(&report);
+        report.instances = self.untold(instances);
+        report.console_logs = console_logs;
+        let news = !is_rest_told || !report.instances.is_empty() || !report.console_logs.is_empty();
+        // only with a heartbeat, when nothing else is going on: they are long, and nobody waits for them
+        let holdings = if news { None } else { Some(holdings()).filter(|holdings| *holdings != self.holdings) };
+        let quiet = !news && under_way.is_none() && holdings.is_none();
         self.channel.heartbeat = if quiet { self.heartbeat * QUIET } else { self.heartbeat };
         if !self.channel.may_send(now, news) {
             return None;
         }
-        if !news && holdings != self.holdings {
-            // only with a heartbeat, when nothing else is going on: it is long, and nobody waits for it
-            report.holdings = holdings;
-        }
+        report.holdings = holdings.flatten();
         report.under_way = under_way;
         report.boot_id = self.channel.boot_id;
         report.sequence = self.channel.send();
         Some(report)
     }
 
+    /// Those of these that are not acknowledged as they are now, and forgets those that are not seen any more.
+    fn untold<'a>(&mut self, instances: impl IntoIterator<Item = Sight<'a>>) -> Vec<InstanceSeen> {
+        let (mut untold, mut unseen) = (Vec::new(), Vec::new());
+        let told = self.acknowledged.iter().map(|(id, told)| (*id, told));
+        for (id, told, sight) in in_step(told, instances.into_iter().map(|sight| (sight.id, sight))) {
+            match (told, sight) {
+                (_, None) => unseen.push(id),
+                (Some(told), Some(sight)) if sight.is(told) => {}
+                (_, Some(sight)) if untold.len() < MAX_INSTANCES => untold.push(sight.into()),
+                (_, Some(_)) => {}
+            }
+        }
+        for id in unseen {
+            self.acknowledged.remove(&id);
+        }
+        untold
+    }
+
     /// How it went.
     pub fn sent(&mut self, now: Duration, report: NodeReport, acknowledged: bool) {
         self.channel.sent(now, acknowledged);
         if acknowledged {
-            self.acknowledged.extend(report.instances.iter().map(|seen| (seen.id, seen.clone())));
+            self.acknowledged.extend(report.instances.into_iter().map(|seen| (seen.id, seen)));
             if report.holdings.is_some() {
-                self.holdings.clone_from(&report.holdings);
+                self.holdings = report.holdings;
             }
             self.rest = Some(NodeReport {
                 boot_id: Uuid::nil(),
@@ -184,8 +210,10 @@ impl NodeReporter {
     }
 
     /// These instances are told again with the next report, changed or not.
-    pub fn repeat(&mut self, instances: &BTreeSet<Id<Instance>>) {
-        self.acknowledged.retain(|id, _| !instances.contains(id));
+    pub fn repeat(&mut self, instances: &[Id<Instance>]) {
+        for id in instances {
+            self.acknowledged.remove(id);
+        }
     }
 
     /// When the next report is due at the latest.
@@ -207,6 +235,10 @@ impl StorageReporter {
     pub fn new(boot_id: Uuid, heartbeat: Duration) -> Self {
         let channel = Channel::new(boot_id, heartbeat.max(STORAGE_HEARTBEAT));
         Self { channel, epoch: String::new(), acknowledged: None }
+    }
+    /// Whether a report is on its way.
+    pub fn is_sending(&self) -> bool {
+        self.channel.in_flight
     }
     /// What is to be sent now, if anything.
     pub fn due(&mut self, now: Duration, epoch: &str, mut whole: StorageReport) -> Option<StorageReport> {
@@ -241,18 +273,19 @@ mod tests {
 
     const BEAT: Duration = Duration::from_secs(10);
 
-    fn whole(holdings: Option<Holdings>, under_way: Option<UnderWay>) -> NodeReport {
+    fn rest(under_way: Option<UnderWay>) -> NodeReport {
         let node = NodeSeen { accelerator: Accelerator::Kvm, message: None, agent_version: "1".to_owned() };
-        NodeReport { holdings, under_way, ..of(node) }
+        NodeReport { under_way, ..of(node) }
     }
 
     /// The moments, in seconds, at which this is reported, each time acknowledged.
-    fn reported(whole: &NodeReport) -> Vec<u64> {
+    fn reported(holdings: Option<&Holdings>, under_way: Option<&UnderWay>) -> Vec<u64> {
         let mut reporter = NodeReporter::new(Uuid::now_v7(), BEAT);
         let mut at = Vec::new();
         for second in 0..100 {
             let now = Duration::from_secs(second);
-            if let Some(report) = reporter.due(now, Some("1"), whole.clone()) {
+            let due = reporter.due(now, Some("1"), rest(under_way.cloned()), [], || holdings.cloned());
+            if let Some(report) = due {
                 reporter.sent(now, report, true);
                 at.push(second);
             }
@@ -262,10 +295,9 @@ mod tests {
 
     #[test]
     fn a_node_with_nothing_to_say_reports_seldom() {
-        assert_eq!(reported(&whole(None, None)), [0, 30, 60, 90]);
-        let holdings = Some(Holdings::default());
-        assert_eq!(reported(&whole(holdings, None)), [0, 10, 40, 70], "what it holds is told soon");
-        let under_way = Some(UnderWay { what: "building".to_owned(), for_s: 1 });
-        assert_eq!(reported(&whole(None, under_way)).len(), 10, "what does not end is told with every heartbeat");
+        assert_eq!(reported(None, None), [0, 30, 60, 90]);
+        assert_eq!(reported(Some(&Holdings::default()), None), [0, 10, 40, 70], "what it holds is told soon");
+        let under_way = UnderWay { what: "building".to_owned(), for_s: 1 };
+        assert_eq!(reported(None, Some(&under_way)).len(), 10, "what does not end is told with every heartbeat");
     }
 }

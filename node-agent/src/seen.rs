@@ -6,8 +6,10 @@ use crate::{
     guest::{Guest, GuestState, OffCause, Order},
     hypervisor::Observed,
     memory::{Memory, Trouble},
+    pairs::{in_step, pairs},
     plan::{self, Subject},
     power::STOP_PATIENCE,
+    sight::Sight,
 };
 use cirro_models::{
     Generation, Id,
@@ -23,30 +25,36 @@ use cirro_models::{
         volume::VolumeStatus,
     },
 };
-use std::collections::BTreeSet;
+use std::borrow::Cow;
 
 /// From this many failed attempts on, something counts as failed; attempts go on all the same.
 const GIVES_UP_HOPE: u32 = 3;
 
 /// The status of every instance that the manifest lists and whose body is here.
 pub fn instances(orders: &Instances, observed: &Observed, memory: &Memory) -> Vec<InstanceSeen> {
-    let live = orders.manifest.keys().filter_map(|id| {
-        let guest = observed.guest(*id);
-        if orders.tombstone(*id, guest.map(|guest| guest.mark.generation)).is_some() {
-            return None;
-        }
-        Some(instance(orders.spec(*id)?, guest, memory))
-    });
-    live.collect()
+    sights(orders, observed, memory).map(InstanceSeen::from).collect()
 }
 
-fn instance(spec: &InstanceSpec, guest: Option<&Guest>, memory: &Memory) -> InstanceSeen {
+/// The same in the order of their ids, for whoever knows what was told before.
+pub fn sights<'a>(
+    orders: &'a Instances,
+    observed: &'a Observed,
+    memory: &'a Memory,
+) -> impl Iterator<Item = Sight<'a>> {
+    pairs(orders, observed).filter_map(|(id, ordered, guest)| {
+        let spec = ordered?.spec()?;
+        let is_to_go = orders.tombstone(id, guest.map(|guest| guest.mark.generation)).is_some();
+        (!is_to_go).then(|| instance(spec, guest, memory))
+    })
+}
+
+fn instance<'a>(spec: &InstanceSpec, guest: Option<&'a Guest>, memory: &'a Memory) -> Sight<'a> {
     let trouble = memory.trouble(Subject::Instance(spec.id));
-    let mut seen = InstanceSeen {
+    let mut seen = Sight {
         id: spec.id,
         observed_generation: spec.generation,
         status: InstanceStatus::Building,
-        reason: trouble.map(|trouble| trouble.sentence.clone()),
+        reason: trouble.map(|trouble| Cow::Borrowed(trouble.sentence.as_str())),
         address: None,
         powered_off_itself: false,
     };
@@ -55,16 +63,16 @@ fn instance(spec: &InstanceSpec, guest: Option<&Guest>, memory: &Memory) -> Inst
         return seen;
     };
     if guest.state.is_on() {
-        seen.address.clone_from(&guest.address);
+        seen.address = guest.address.as_deref();
     }
     if guest.mark.generation > spec.generation {
         seen.observed_generation = guest.mark.generation;
         seen.status = if guest.state.is_on() { InstanceStatus::Running } else { InstanceStatus::Stopped };
-        seen.reason = Some(format!(
+        seen.reason = Some(Cow::Owned(format!(
             "its guest was told generation {}, and the control plane knows only {}: it was put back to an earlier state; \
              change the instance's power to take the guest over",
             guest.mark.generation, spec.generation
-        ));
+        )));
         return seen;
     }
     if plan::awaits_root(spec, guest) {
@@ -83,7 +91,7 @@ fn instance(spec: &InstanceSpec, guest: Option<&Guest>, memory: &Memory) -> Inst
         (Power::Running, GuestState::Off(_)) => {
             seen.powered_off_itself = went_off_by_itself(spec, guest);
             if seen.powered_off_itself {
-                (InstanceStatus::Stopped, Some("the guest switched itself off".to_owned()))
+                (InstanceStatus::Stopped, Some(Cow::Borrowed("the guest switched itself off")))
             } else {
                 (hopeful(coming_up(guest), trouble), seen.reason)
             }
@@ -91,7 +99,8 @@ fn instance(spec: &InstanceSpec, guest: Option<&Guest>, memory: &Memory) -> Inst
         (Power::Stopped, GuestState::Off(_)) => (InstanceStatus::Stopped, None),
         (Power::Stopped, _) => going_off(spec, memory, seen.reason),
         (_, GuestState::Paused) => {
-            (InstanceStatus::Running, Some("its host has paused it; look at the node's disk room and log".to_owned()))
+            let text = "its host has paused it; look at the node's disk room and log";
+            (InstanceStatus::Running, Some(Cow::Borrowed(text)))
         }
         _ if matches!(guest.mark.order, Order::Restart(_)) => (InstanceStatus::Rebooting, seen.reason),
         _ => (InstanceStatus::Running, seen.reason),
@@ -116,11 +125,15 @@ fn went_off_by_itself(spec: &InstanceSpec, guest: &Guest) -> bool {
     unasked && spec.generation == guest.mark.generation
 }
 
-fn going_off(spec: &InstanceSpec, memory: &Memory, reason: Option<String>) -> (InstanceStatus, Option<String>) {
+fn going_off<'a>(
+    spec: &InstanceSpec,
+    memory: &Memory,
+    reason: Option<Cow<'a, str>>,
+) -> (InstanceStatus, Option<Cow<'a, str>>) {
     let deaf = memory.asked(spec.id).is_some_and(|asked| memory.now.saturating_sub(asked.first) >= STOP_PATIENCE);
     if deaf && !spec.force_stop {
         let text = "the guest does not react to its power button; stop it with force to pull the plug";
-        return (InstanceStatus::Running, Some(text.to_owned()));
+        return (InstanceStatus::Running, Some(Cow::Borrowed(text)));
     }
     (InstanceStatus::Stopping, reason)
 }
@@ -138,9 +151,9 @@ pub fn gone(orders: &Instances, observed: &Observed, memory: &Memory) -> Vec<Gon
 
 /// Guests that the manifest does not list and no tombstone removes.
 pub fn unclaimed(orders: &Instances, observed: &Observed) -> Vec<UnclaimedSeen> {
-    let nobodys = observed.guests.iter().filter(|guest| {
-        let id = guest.id();
-        !orders.manifest.contains_key(&id) && orders.tombstone(id, Some(guest.mark.generation)).is_none()
+    let nobodys = pairs(orders, observed).filter_map(|(id, ordered, guest)| {
+        let guest = guest.filter(|_| ordered.is_none())?;
+        orders.tombstone(id, Some(guest.mark.generation)).is_none().then_some(guest)
     });
     nobodys
         .map(|guest| UnclaimedSeen {
@@ -157,13 +170,14 @@ pub fn unclaimed(orders: &Instances, observed: &Observed) -> Vec<UnclaimedSeen> 
         .collect()
 }
 
-/// All that is here, unless it is too much to be told.
+/// All that is here, in the order of the ids, unless it is too much to be told.
 pub fn holdings(observed: &Observed) -> Option<Holdings> {
-    // in one order, so that the same is told the same
-    let guests: BTreeSet<_> = observed.guests.iter().map(Guest::id).collect();
-    let files: Vec<_> = observed.files.difference(&guests).copied().collect();
+    let guests: Vec<_> = observed.guests.iter().map(Guest::id).collect();
+    let files = observed.files.iter().map(|id| (*id, ()));
+    let files = in_step(files, guests.iter().map(|id| (*id, ())));
+    let files: Vec<_> = files.filter(|(_, _, guest)| guest.is_none()).map(|(id, ..)| id).collect();
     let few = guests.len() <= Holdings::MOST && files.len() <= Holdings::MOST;
-    few.then(|| Holdings { guests: guests.into_iter().collect(), files })
+    few.then_some(Holdings { guests, files })
 }
 
 /// Every volume whose file is here, unless there are too many to be told.

@@ -60,7 +60,7 @@ impl Hypervisor for Fused {
     async fn health(&self) -> Health {
         self.machine.health().await
     }
-    async fn observe(&self) -> Result<Observed> {
+    async fn observe(&self) -> Result<Arc<Observed>> {
         self.machine.observe().await
     }
     async fn build(&self, spec: &InstanceSpec, mark: &Mark) -> Result<()> {
