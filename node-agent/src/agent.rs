@@ -12,7 +12,7 @@ use crate::{
     plan::{self, Action, Subject},
     pulse::Pulse,
     report::{self, NodeReporter, StorageReporter},
-    seen,
+    seen::{self, Told, Untold},
     story::Story,
     watch,
 };
@@ -231,7 +231,7 @@ impl Wheel {
         self.consoles.keep(&desired.instances.console_logs);
         // orders are never changed: other ones are another `Arc`
         if !self.heard.as_ref().is_some_and(|heard| Arc::ptr_eq(heard, &desired.instances)) {
-            self.memory.heard(desired.instances.manifest.iter().map(|(id, ordered)| (id, &ordered.generation)));
+            self.memory.heard(desired.instances.manifest.iter().map(|(id, ordered)| (id, ordered.generation)));
             self.heard = Some(desired.instances.clone());
         }
         self.memory.keep(desired, observed);
@@ -315,9 +315,12 @@ impl Wheel {
             rest.unclaimed = self.to_compute.unclaimed();
         }
         let epoch = orders.map(|orders| orders.epoch.as_str());
-        let sights = seen.map(|(orders, observed)| seen::sights(orders, observed, &self.memory));
+        let untold = |told: &Told| match seen {
+            Some((orders, observed)) => Untold::of(orders, observed, &self.memory, told),
+            None => Untold::blind(told),
+        };
         let holdings = || seen.and_then(|(_, observed)| seen::holdings(observed));
-        let due = self.to_compute.due(self.memory.now, epoch, rest, sights.into_iter().flatten(), holdings);
+        let due = self.to_compute.due(self.memory.now, epoch, rest, untold, holdings);
         let Some(report) = due else { return };
         let control_plane = self.agent.control_plane.clone();
         let (id, requests) = self.for_compute.report("compute");

@@ -1,7 +1,7 @@
 //! What the control plane asks of this node, put together from its answers.
 
 use crate::{
-    pairs::in_step,
+    by_id::ById,
     plan::{Action, Subject},
 };
 use cirro_models::{
@@ -38,7 +38,7 @@ pub struct Instances {
     /// What to hand back with the next question.
     pub revision: String,
     /// Every instance of this node.
-    pub manifest: BTreeMap<Id<Instance>, Ordered>,
+    pub manifest: ById<Instance, Ordered>,
     /// Instances to be removed, in the order of their ids.
     pub tombstones: Vec<Tombstone>,
     /// Actions that are not confirmed yet, oldest first.
@@ -53,16 +53,16 @@ impl Instances {
     /// Adds an answer to what was known. An answer of another epoch replaces all of it.
     pub fn absorb(before: Option<&Self>, mut answer: NodeAssignment) -> Self {
         let listed = answer.manifest.into_iter();
-        let mut manifest: BTreeMap<_, _> =
+        let mut manifest: ById<_, _> =
             listed.map(|entry| (entry.id, Ordered { generation: entry.generation, body: None })).collect();
         if let Some(known) = before.filter(|known| known.epoch == answer.epoch) {
-            for (_, ordered, known) in in_step(&mut manifest, &known.manifest) {
-                let Some((ordered, known)) = ordered.zip(known) else { continue };
-                ordered.body.clone_from(&known.body);
+            let mut known = known.manifest.cursor();
+            for (id, ordered) in manifest.iter_mut() {
+                ordered.body = known.reach(id, |_| {}).and_then(|known| known.body.clone());
             }
         }
         for spec in answer.instances {
-            if let Some(ordered) = manifest.get_mut(&spec.id) {
+            if let Some(ordered) = manifest.get_mut(spec.id) {
                 ordered.body = Some(Arc::new(spec));
             }
         }
@@ -80,17 +80,20 @@ impl Instances {
 
     /// What is to be done with an instance, if it is listed and its body is here.
     pub fn spec(&self, id: Id<Instance>) -> Option<&Arc<InstanceSpec>> {
-        self.manifest.get(&id).and_then(Ordered::spec)
+        self.manifest.get(id).and_then(Ordered::spec)
     }
 
     /// Whether the manifest names a generation whose body is not here: then everything has to be asked for again.
     pub fn lacks_a_body(&self) -> bool {
-        self.manifest.values().any(|ordered| ordered.spec().is_none())
+        self.manifest.iter().any(|(_, ordered)| ordered.spec().is_none())
     }
 
     /// The order to remove this instance, if it holds: of the same epoch as the manifest, and not older than what the
     /// guest has been told since.
     pub fn tombstone(&self, id: Id<Instance>, holds: Option<Generation>) -> Option<&Tombstone> {
+        if self.tombstones.is_empty() {
+            return None;
+        }
         let first = self.tombstones.partition_point(|stone| stone.id < id);
         let mut of_it = self.tombstones[first..].iter().take_while(|stone| stone.id == id);
         of_it.find(|stone| stone.epoch == self.epoch && holds.is_none_or(|held| stone.generation >= held))

@@ -11,6 +11,7 @@
 pub mod act;
 pub mod agent;
 pub mod begun;
+pub mod by_id;
 pub mod config_disk;
 pub mod console;
 pub mod consoles;
@@ -34,7 +35,6 @@ pub mod pulse;
 pub mod report;
 pub mod room;
 pub mod seen;
-pub mod sight;
 pub mod simulated;
 pub mod stopwatch;
 pub mod story;

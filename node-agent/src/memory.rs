@@ -2,14 +2,15 @@
 //! after a restart: that only costs a repeated attempt.
 
 use crate::{
+    by_id::ById,
     desired::Desired,
     guest::{Guest, Order},
     hypervisor::Observed,
-    pairs::in_step,
     plan::{Action, Subject},
 };
 use cirro_models::{Generation, Id, compute::Instance};
 use std::{
+    borrow::Borrow,
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
@@ -49,7 +50,7 @@ pub struct Memory {
     trouble: BTreeMap<Subject, Trouble>,
     asked: BTreeMap<Id<Instance>, Asked>,
     started: BTreeMap<Id<Instance>, (u32, Duration)>,
-    wished: BTreeMap<Id<Instance>, Generation>,
+    wished: ById<Instance, Generation>,
 }
 
 impl Memory {
@@ -118,14 +119,16 @@ impl Memory {
             self.asked.entry(id).or_insert(Asked { first: self.now, last: self.now });
         }
     }
-    /// Takes note of what is wished. A wish that is new is tried at once, however often an older one has failed.
-    pub fn heard<'a>(&mut self, wishes: impl IntoIterator<Item = (&'a Id<Instance>, &'a Generation)>) {
-        let wishes = wishes.into_iter().map(|(id, now)| (*id, *now));
-        let both = in_step(self.wished.iter().map(|(id, before)| (*id, *before)), wishes);
-        let changed = both.filter(|(_, before, now)| now.is_some() && before != now);
-        for (id, before, now) in changed.collect::<Vec<_>>() {
-            self.wished.extend(now.map(|now| (id, now)));
-            if before.is_some() && before < now {
+    /// Takes note of what is wished, in the order of the ids. A wish that is new is tried at once, however often an older
+    /// one has failed.
+    pub fn heard(&mut self, wishes: impl IntoIterator<Item = (impl Borrow<Id<Instance>>, impl Borrow<Generation>)>) {
+        let wishes = wishes.into_iter().map(|(id, now)| (*id.borrow(), *now.borrow()));
+        let mut wished = self.wished.cursor();
+        let wishes = wishes.map(|(id, now)| (id, wished.reach(id, |_| {}).copied(), now));
+        let changed: Vec<_> = wishes.filter(|(_, before, now)| *before != Some(*now)).collect();
+        for (id, before, now) in changed {
+            self.wished.insert(id, now);
+            if before.is_some_and(|before| before < now) {
                 self.trouble.remove(&Subject::Instance(id));
                 self.started.remove(&id);
             }
@@ -143,7 +146,7 @@ impl Memory {
         self.started.retain(|id, _| is_instance(*id));
         // all that are listed are among the wishes: if there are no more of these, there is none to forget
         if self.wished.len() > listed.len() {
-            self.wished.retain(|id, _| is_instance(*id));
+            self.wished.retain(is_instance);
         }
     }
 }

@@ -150,9 +150,18 @@ pub fn plan(desired: Option<&Desired>, observed: &Observed, memory: &Memory) -> 
     let Some(desired) = desired else { return Vec::new() };
     let orders = desired.instances.as_ref();
     let mut disks = of_disks(desired, observed);
+    let dying = orders.tombstones.iter().map(|stone| stone.id);
+    let asked = orders.actions.iter().map(|action| action.instance_id);
+    let called: BTreeSet<_> = dying.chain(asked).chain(disks.keys().copied()).collect();
     let instances = pairs(orders, observed).filter_map(|(id, ordered, guest)| {
+        let spec = ordered.and_then(Ordered::spec);
+        if spec.zip(guest).is_some_and(|(spec, guest)| power::is_settled(spec, guest)) && !called.contains(&id) {
+            // most guests, with every turn
+            debug_assert!(of_instance(spec, guest, None, orders, memory).is_none(), "{id} is not settled");
+            return None;
+        }
         let is_to_go = orders.tombstone(id, guest.map(|guest| guest.mark.generation)).is_some();
-        if is_to_go { None } else { of_instance(ordered, guest, disks.remove(&id), orders, memory) }
+        if is_to_go { None } else { of_instance(spec, guest, disks.remove(&id), orders, memory) }
     });
     // what has to go goes first: a machine that was switched off and comes back may hold what runs elsewhere by now
     let all = removals(orders, observed).chain(instances).chain(of_volumes(desired, observed));
@@ -174,13 +183,13 @@ fn removals(orders: &Instances, observed: &Observed) -> impl Iterator<Item = Act
 
 /// What an instance needs that is not to go. `disks` is what its guest's volumes need.
 fn of_instance(
-    ordered: Option<&Ordered>,
+    spec: Option<&Arc<InstanceSpec>>,
     guest: Option<&Guest>,
     disks: Option<Action>,
     orders: &Instances,
     memory: &Memory,
 ) -> Option<Action> {
-    let Some(spec) = ordered.and_then(Ordered::spec) else {
+    let Some(spec) = spec else {
         // A detach was ordered by name, so it holds whether or not compute still lists the guest.
         return disks.filter(|action| matches!(action, Action::Detach { .. }));
     };

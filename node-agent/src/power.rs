@@ -41,6 +41,14 @@ pub fn next(spec: &InstanceSpec, guest: &Guest, instances: &Instances, memory: &
     }
 }
 
+/// Whether a guest runs as it is wished to, and its mark says so: of its own it needs nothing more, whatever the time.
+pub(crate) fn is_settled(spec: &InstanceSpec, guest: &Guest) -> bool {
+    let (mark, runs) = (&guest.mark, guest.state == GuestState::Running && spec.power == Power::Running);
+    runs && mark.order == Order::Running
+        && mark.generation == spec.generation
+        && mark.root_generation >= spec.root_generation
+}
+
 /// The oldest action on this instance that its guest has not done.
 fn pending<'a>(id: Id<Instance>, guest: &Guest, instances: &'a Instances) -> Option<&'a AssignedAction> {
     instances.actions.iter().find(|action| {

@@ -1,16 +1,16 @@
 //! Decides when to report and what has to be said again. What was not acknowledged is said again; what was, only when
 //! it changes, and all of it every few minutes.
 
-use crate::{pairs::in_step, sight::Sight};
+use crate::seen::{Told, Untold};
 use cirro_models::{
     Id,
     compute::{
         Instance,
-        report::{ActionDone, Holdings, InstanceSeen, NodeReport, NodeSeen, UnclaimedSeen},
+        report::{ActionDone, Holdings, NodeReport, NodeSeen, UnclaimedSeen},
     },
     storage::assignment::StorageReport,
 };
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 use uuid::Uuid;
 
 /// The most instances in one report, so that its body stays small; the others follow in the next one.
@@ -93,7 +93,7 @@ pub struct NodeReporter {
     channel: Channel,
     heartbeat: Duration,
     epoch: Option<String>,
-    acknowledged: BTreeMap<Id<Instance>, InstanceSeen>,
+    acknowledged: Told,
     say_all: Duration,
     said_all: Duration,
     rest: Option<NodeReport>,
@@ -108,7 +108,7 @@ impl NodeReporter {
             channel,
             heartbeat,
             epoch: None,
-            acknowledged: BTreeMap::new(),
+            acknowledged: Told::new(),
             say_all: Channel::say_all(boot_id),
             said_all: Duration::ZERO,
             rest: None,
@@ -121,14 +121,15 @@ impl NodeReporter {
         self.channel.in_flight
     }
 
-    /// What is to be sent now, if anything. `rest` says everything but how the instances are seen (in the order of their
-    /// ids) and what is held, which is asked only if it can be told; its boot id and sequence are filled in here.
-    pub fn due<'a>(
+    /// What is to be sent now, if anything. `rest` says everything but how instances are seen, which is compared with what
+    /// was acknowledged, and what is held, which is asked only if it can be told; its boot id and sequence are filled in
+    /// here.
+    pub fn due(
         &mut self,
         now: Duration,
         epoch: Option<&str>,
         rest: NodeReport,
-        instances: impl IntoIterator<Item = Sight<'a>>,
+        untold: impl FnOnce(&Told) -> Untold,
         holdings: impl FnOnce() -> Option<Holdings>,
     ) -> Option<NodeReport> {
         if self.epoch.as_deref() != epoch {
@@ -144,7 +145,11 @@ impl NodeReporter {
         let under_way = report.under_way.take();
         let console_logs = std::mem::take(&mut report.console_logs);
         let is_rest_told = self.rest.as_ref() == Some(&report);
-        report.instances = self.untold(instances);
+        let untold = untold(&self.acknowledged);
+        // from the end, so that little has to move up
+        untold.unseen.into_iter().rev().for_each(|id| self.acknowledged.remove(id));
+        report.instances = untold.instances;
+        report.instances.truncate(MAX_INSTANCES);
         report.console_logs = console_logs;
         let news = !is_rest_told || !report.instances.is_empty() || !report.console_logs.is_empty();
         // only with a heartbeat, when nothing else is going on: they are long, and nobody waits for them
@@ -161,29 +166,11 @@ impl NodeReporter {
         Some(report)
     }
 
-    /// Those of these that are not acknowledged as they are now, and forgets those that are not seen any more.
-    fn untold<'a>(&mut self, instances: impl IntoIterator<Item = Sight<'a>>) -> Vec<InstanceSeen> {
-        let (mut untold, mut unseen) = (Vec::new(), Vec::new());
-        let told = self.acknowledged.iter().map(|(id, told)| (*id, told));
-        for (id, told, sight) in in_step(told, instances.into_iter().map(|sight| (sight.id, sight))) {
-            match (told, sight) {
-                (_, None) => unseen.push(id),
-                (Some(told), Some(sight)) if sight.is(told) => {}
-                (_, Some(sight)) if untold.len() < MAX_INSTANCES => untold.push(sight.into()),
-                (_, Some(_)) => {}
-            }
-        }
-        for id in unseen {
-            self.acknowledged.remove(&id);
-        }
-        untold
-    }
-
     /// How it went.
     pub fn sent(&mut self, now: Duration, report: NodeReport, acknowledged: bool) {
         self.channel.sent(now, acknowledged);
         if acknowledged {
-            self.acknowledged.extend(report.instances.into_iter().map(|seen| (seen.id, seen)));
+            report.instances.into_iter().for_each(|seen| self.acknowledged.insert(seen.id, seen));
             if report.holdings.is_some() {
                 self.holdings = report.holdings;
             }
@@ -212,7 +199,7 @@ impl NodeReporter {
     /// These instances are told again with the next report, changed or not.
     pub fn repeat(&mut self, instances: &[Id<Instance>]) {
         for id in instances {
-            self.acknowledged.remove(id);
+            self.acknowledged.remove(*id);
         }
     }
 
@@ -284,7 +271,8 @@ mod tests {
         let mut at = Vec::new();
         for second in 0..100 {
             let now = Duration::from_secs(second);
-            let due = reporter.due(now, Some("1"), rest(under_way.cloned()), [], || holdings.cloned());
+            let due =
+                reporter.due(now, Some("1"), rest(under_way.cloned()), |_| Untold::default(), || holdings.cloned());
             if let Some(report) = due {
                 reporter.sent(now, report, true);
                 at.push(second);

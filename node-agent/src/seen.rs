@@ -2,18 +2,19 @@
 //! could report says the same after its restart.
 
 use crate::{
-    desired::{Desired, Instances},
+    by_id::ById,
+    desired::{Desired, Instances, Ordered},
     guest::{Guest, GuestState, OffCause, Order},
     hypervisor::Observed,
     memory::{Memory, Trouble},
-    pairs::{in_step, pairs},
+    pairs::pairs,
     plan::{self, Subject},
-    power::STOP_PATIENCE,
-    sight::Sight,
+    power::{STOP_PATIENCE, is_settled},
 };
 use cirro_models::{
     Generation, Id,
     compute::{
+        Instance,
         assignment::{AssignedAction, InstanceSpec},
         instance::{InstanceStatus, Power},
         report::{ActionDone, GoneInstance, Holdings, InstanceSeen, UnclaimedSeen},
@@ -25,36 +26,75 @@ use cirro_models::{
         volume::VolumeStatus,
     },
 };
-use std::borrow::Cow;
 
 /// From this many failed attempts on, something counts as failed; attempts go on all the same.
 const GIVES_UP_HOPE: u32 = 3;
 
 /// The status of every instance that the manifest lists and whose body is here.
 pub fn instances(orders: &Instances, observed: &Observed, memory: &Memory) -> Vec<InstanceSeen> {
-    sights(orders, observed, memory).map(InstanceSeen::from).collect()
+    Untold::of(orders, observed, memory, &Told::new()).instances
 }
 
-/// The same in the order of their ids, for whoever knows what was told before.
-pub fn sights<'a>(
-    orders: &'a Instances,
-    observed: &'a Observed,
-    memory: &'a Memory,
-) -> impl Iterator<Item = Sight<'a>> {
-    pairs(orders, observed).filter_map(|(id, ordered, guest)| {
-        let spec = ordered?.spec()?;
-        let is_to_go = orders.tombstone(id, guest.map(|guest| guest.mark.generation)).is_some();
-        (!is_to_go).then(|| instance(spec, guest, memory))
-    })
+/// The statuses that the control plane has acknowledged.
+pub type Told = ById<Instance, InstanceSeen>;
+
+/// What of the statuses is not as it was told.
+#[derive(Debug, Default)]
+pub struct Untold {
+    /// Those that are new or other ones, in the order of their ids.
+    pub instances: Vec<InstanceSeen>,
+    /// Of which there is nothing to be told any more.
+    pub unseen: Vec<Id<Instance>>,
 }
 
-fn instance<'a>(spec: &InstanceSpec, guest: Option<&'a Guest>, memory: &'a Memory) -> Sight<'a> {
+impl Untold {
+    /// While nothing can be seen, nothing is told, and all of it again after that.
+    pub fn blind(told: &Told) -> Self {
+        Self { instances: Vec::new(), unseen: told.iter().map(|(id, _)| id).collect() }
+    }
+    /// Compares what is seen with what was told.
+    pub fn of(orders: &Instances, observed: &Observed, memory: &Memory, told: &Told) -> Self {
+        let (mut untold, mut all_told) = (Self::default(), told.cursor());
+        for (id, ordered, guest) in pairs(orders, observed) {
+            let told = all_told.reach(id, |id| untold.unseen.push(id));
+            let is_to_go = || orders.tombstone(id, guest.map(|guest| guest.mark.generation)).is_some();
+            let Some(spec) = ordered.and_then(Ordered::spec).filter(|_| !is_to_go()) else {
+                untold.unseen.extend(told.map(|_| id));
+                continue;
+            };
+            if told.zip(guest).is_some_and(|(told, guest)| rests_as_told(spec, guest, memory, told)) {
+                debug_assert_eq!(told, Some(&instance(spec, guest, memory)));
+                continue;
+            }
+            let seen = instance(spec, guest, memory);
+            if told != Some(&seen) {
+                untold.instances.push(seen);
+            }
+        }
+        untold.unseen.extend(all_told.rest());
+        untold
+    }
+}
+
+/// Whether a guest is as it is wished to be, nothing goes wrong with it, and just that was told: most guests are found so with
+/// every turn, without working out how they are seen.
+fn rests_as_told(spec: &InstanceSpec, guest: &Guest, memory: &Memory, told: &InstanceSeen) -> bool {
+    is_settled(spec, guest)
+        && memory.trouble(Subject::Instance(spec.id)).is_none()
+        && told.observed_generation == spec.generation
+        && told.status == InstanceStatus::Running
+        && told.reason.is_none()
+        && told.address == guest.address
+        && !told.powered_off_itself
+}
+
+fn instance(spec: &InstanceSpec, guest: Option<&Guest>, memory: &Memory) -> InstanceSeen {
     let trouble = memory.trouble(Subject::Instance(spec.id));
-    let mut seen = Sight {
+    let mut seen = InstanceSeen {
         id: spec.id,
         observed_generation: spec.generation,
         status: InstanceStatus::Building,
-        reason: trouble.map(|trouble| Cow::Borrowed(trouble.sentence.as_str())),
+        reason: trouble.map(|trouble| trouble.sentence.clone()),
         address: None,
         powered_off_itself: false,
     };
@@ -63,16 +103,16 @@ fn instance<'a>(spec: &InstanceSpec, guest: Option<&'a Guest>, memory: &'a Memor
         return seen;
     };
     if guest.state.is_on() {
-        seen.address = guest.address.as_deref();
+        seen.address.clone_from(&guest.address);
     }
     if guest.mark.generation > spec.generation {
         seen.observed_generation = guest.mark.generation;
         seen.status = if guest.state.is_on() { InstanceStatus::Running } else { InstanceStatus::Stopped };
-        seen.reason = Some(Cow::Owned(format!(
+        seen.reason = Some(format!(
             "its guest was told generation {}, and the control plane knows only {}: it was put back to an earlier state; \
              change the instance's power to take the guest over",
             guest.mark.generation, spec.generation
-        )));
+        ));
         return seen;
     }
     if plan::awaits_root(spec, guest) {
@@ -91,7 +131,7 @@ fn instance<'a>(spec: &InstanceSpec, guest: Option<&'a Guest>, memory: &'a Memor
         (Power::Running, GuestState::Off(_)) => {
             seen.powered_off_itself = went_off_by_itself(spec, guest);
             if seen.powered_off_itself {
-                (InstanceStatus::Stopped, Some(Cow::Borrowed("the guest switched itself off")))
+                (InstanceStatus::Stopped, Some("the guest switched itself off".to_owned()))
             } else {
                 (hopeful(coming_up(guest), trouble), seen.reason)
             }
@@ -99,8 +139,7 @@ fn instance<'a>(spec: &InstanceSpec, guest: Option<&'a Guest>, memory: &'a Memor
         (Power::Stopped, GuestState::Off(_)) => (InstanceStatus::Stopped, None),
         (Power::Stopped, _) => going_off(spec, memory, seen.reason),
         (_, GuestState::Paused) => {
-            let text = "its host has paused it; look at the node's disk room and log";
-            (InstanceStatus::Running, Some(Cow::Borrowed(text)))
+            (InstanceStatus::Running, Some("its host has paused it; look at the node's disk room and log".to_owned()))
         }
         _ if matches!(guest.mark.order, Order::Restart(_)) => (InstanceStatus::Rebooting, seen.reason),
         _ => (InstanceStatus::Running, seen.reason),
@@ -125,15 +164,11 @@ fn went_off_by_itself(spec: &InstanceSpec, guest: &Guest) -> bool {
     unasked && spec.generation == guest.mark.generation
 }
 
-fn going_off<'a>(
-    spec: &InstanceSpec,
-    memory: &Memory,
-    reason: Option<Cow<'a, str>>,
-) -> (InstanceStatus, Option<Cow<'a, str>>) {
+fn going_off(spec: &InstanceSpec, memory: &Memory, reason: Option<String>) -> (InstanceStatus, Option<String>) {
     let deaf = memory.asked(spec.id).is_some_and(|asked| memory.now.saturating_sub(asked.first) >= STOP_PATIENCE);
     if deaf && !spec.force_stop {
         let text = "the guest does not react to its power button; stop it with force to pull the plug";
-        return (InstanceStatus::Running, Some(Cow::Borrowed(text)));
+        return (InstanceStatus::Running, Some(text.to_owned()));
     }
     (InstanceStatus::Stopping, reason)
 }
@@ -173,9 +208,14 @@ pub fn unclaimed(orders: &Instances, observed: &Observed) -> Vec<UnclaimedSeen> 
 /// All that is here, in the order of the ids, unless it is too much to be told.
 pub fn holdings(observed: &Observed) -> Option<Holdings> {
     let guests: Vec<_> = observed.guests.iter().map(Guest::id).collect();
-    let files = observed.files.iter().map(|id| (*id, ()));
-    let files = in_step(files, guests.iter().map(|id| (*id, ())));
-    let files: Vec<_> = files.filter(|(_, _, guest)| guest.is_none()).map(|(id, ..)| id).collect();
+    let mut rest = guests.as_slice();
+    let of_no_guest = |id: &&Id<Instance>| {
+        while rest.first().is_some_and(|guest| guest < *id) {
+            rest = &rest[1..];
+        }
+        rest.first() != Some(*id)
+    };
+    let files: Vec<_> = observed.files.iter().filter(of_no_guest).copied().collect();
     let few = guests.len() <= Holdings::MOST && files.len() <= Holdings::MOST;
     few.then_some(Holdings { guests, files })
 }
