@@ -248,8 +248,9 @@ impl Wheel {
             let settled = |id| self.consoles.is_settled(id, now);
             actions.extend(plan::plan_consoles(&desired.instances, settled, &self.memory).into_iter().take(1));
         }
-        actions.extend(plan::plan(desired, observed, &self.memory));
-        for action in actions.into_iter().take(free) {
+        let free = free.saturating_sub(actions.len());
+        actions.extend(plan::actions(desired, observed, &self.memory).take(free));
+        for action in actions {
             let request = desired.and_then(|desired| desired.request_of(&action)).map(str::to_owned);
             let begun = Begun::now(&action, request);
             tracing::info!(action = action.verb(), subject = ?begun.subject, request_id = begun.request, "begun");

@@ -147,13 +147,33 @@ impl Action {
 
 /// Everything that can be begun now. Empty while either service's orders are missing.
 pub fn plan(desired: Option<&Desired>, observed: &Observed, memory: &Memory) -> Vec<Action> {
-    let Some(desired) = desired else { return Vec::new() };
+    actions(desired, observed, memory).collect()
+}
+
+/// The same, worked out one by one: of a long plan only the beginning can be begun.
+pub fn actions<'a>(
+    desired: Option<&'a Desired>,
+    observed: &'a Observed,
+    memory: &'a Memory,
+) -> impl Iterator<Item = Action> {
+    // what has to go goes first: a machine that was switched off and comes back may hold what runs elsewhere by now
+    let all = desired.into_iter().flat_map(move |desired| {
+        let removals = removals(&desired.instances, observed);
+        removals.chain(of_instances(desired, observed, memory)).chain(of_volumes(desired, observed))
+    });
+    // A list that names a thing twice must not have it worked on twice.
+    let mut taken = BTreeSet::new();
+    all.filter(move |action| memory.is_free(action.subject()) && taken.insert(action.subject()))
+}
+
+/// What instances need that are not to go.
+fn of_instances<'a>(desired: &'a Desired, observed: &'a Observed, memory: &'a Memory) -> impl Iterator<Item = Action> {
     let orders = desired.instances.as_ref();
     let mut disks = of_disks(desired, observed);
     let dying = orders.tombstones.iter().map(|stone| stone.id);
     let asked = orders.actions.iter().map(|action| action.instance_id);
     let called: BTreeSet<_> = dying.chain(asked).chain(disks.keys().copied()).collect();
-    let instances = pairs(orders, observed).filter_map(|(id, ordered, guest)| {
+    pairs(orders, observed).filter_map(move |(id, ordered, guest)| {
         let spec = ordered.and_then(Ordered::spec);
         if spec.zip(guest).is_some_and(|(spec, guest)| power::is_settled(spec, guest)) && !called.contains(&id) {
             // most guests, with every turn
@@ -162,13 +182,7 @@ pub fn plan(desired: Option<&Desired>, observed: &Observed, memory: &Memory) -> 
         }
         let is_to_go = orders.tombstone(id, guest.map(|guest| guest.mark.generation)).is_some();
         if is_to_go { None } else { of_instance(spec, guest, disks.remove(&id), orders, memory) }
-    });
-    // what has to go goes first: a machine that was switched off and comes back may hold what runs elsewhere by now
-    let all = removals(orders, observed).chain(instances).chain(of_volumes(desired, observed));
-    // A list that names a thing twice must not have it worked on twice.
-    let mut taken = BTreeSet::new();
-    let free = |action: &Action| memory.is_free(action.subject()) && taken.insert(action.subject());
-    all.filter(free).collect()
+    })
 }
 
 /// What is ordered to go and has left something here.
@@ -181,7 +195,7 @@ fn removals(orders: &Instances, observed: &Observed) -> impl Iterator<Item = Act
     dying.filter(holds).map(|(id, _)| Action::Remove { id })
 }
 
-/// What an instance needs that is not to go. `disks` is what its guest's volumes need.
+/// What one of them needs. `disks` is what its guest's volumes need.
 fn of_instance(
     spec: Option<&Arc<InstanceSpec>>,
     guest: Option<&Guest>,
