@@ -29,7 +29,7 @@ pub struct Health {
 /// nothing above can touch them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Observed {
-    /// This node's guests, in the order of their ids.
+    /// This node's guests, in the order of their ids, each once.
     pub guests: Vec<Guest>,
     /// Instances that have files here: those of guests, and those of guests that are half made or half removed.
     pub files: BTreeSet<Id<Instance>>,

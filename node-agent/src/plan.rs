@@ -170,9 +170,8 @@ pub fn actions<'a>(
 fn of_instances<'a>(desired: &'a Desired, observed: &'a Observed, memory: &'a Memory) -> impl Iterator<Item = Action> {
     let orders = desired.instances.as_ref();
     let mut disks = of_disks(desired, observed);
-    let dying = orders.tombstones.iter().map(|stone| stone.id);
     let asked = orders.actions.iter().map(|action| action.instance_id);
-    let called: BTreeSet<_> = dying.chain(asked).chain(disks.keys().copied()).collect();
+    let called: BTreeSet<_> = asked.chain(disks.keys().copied()).collect();
     pairs(orders, observed).filter_map(move |(id, ordered, guest)| {
         let spec = ordered.and_then(Ordered::spec);
         if spec.zip(guest).is_some_and(|(spec, guest)| power::is_settled(spec, guest)) && !called.contains(&id) {
