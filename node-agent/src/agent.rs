@@ -13,7 +13,7 @@ use crate::{
     plan::{self, Action, Subject},
     pulse::Pulse,
     report::{self, NodeReporter, StorageReporter},
-    seen,
+    seen::{self, Told, Untold},
     story::Story,
     watch,
 };
@@ -111,6 +111,8 @@ struct Wheel {
     to_storage: StorageReporter,
     for_compute: Story,
     for_storage: Story,
+    /// The orders whose wishes the memory has heard.
+    heard: Option<Arc<Instances>>,
     blind: bool,
 }
 
@@ -138,6 +140,7 @@ impl Wheel {
             to_storage: StorageReporter::new(boot_id),
             for_compute: Story::default(),
             for_storage: Story::default(),
+            heard: None,
             blind: false,
         }
     }
@@ -188,7 +191,7 @@ impl Wheel {
         let instances = self.instances.borrow_and_update().clone();
         let storage = self.volumes.borrow_and_update().clone();
         let observed = self.observe().await;
-        if let Some(observed) = &observed {
+        if let Some(observed) = observed.as_deref() {
             self.memory.saw(&observed.guests);
             let desired =
                 instances.clone().zip(storage.clone()).map(|(instances, storage)| Desired { instances, storage });
@@ -198,14 +201,14 @@ impl Wheel {
                 self.report_storage(desired, observed);
             }
         }
-        self.report_node(instances.as_deref(), observed.as_ref()).await;
+        self.report_node(instances.as_deref(), observed.as_deref()).await;
         let look = self.memory.now + self.agent.settings.look;
         let reports =
             self.to_compute.next().min(self.to_storage.next()).max(self.memory.now + Duration::from_millis(200));
         self.memory.next_attempt().map_or(look, |time| time.min(look)).min(reports)
     }
 
-    async fn observe(&mut self) -> Option<Observed> {
+    async fn observe(&mut self) -> Option<Arc<Observed>> {
         match self.agent.hypervisor.observe().await {
             Ok(observed) => {
                 self.blind = false;
@@ -227,26 +230,28 @@ impl Wheel {
     fn forget(&mut self, desired: Option<&Desired>, observed: &Observed) {
         let Some(desired) = desired else { return };
         self.consoles.keep(&desired.instances.console_logs);
-        self.memory.heard(&desired.instances.manifest);
-        self.memory.keep(|subject| match subject {
-            Subject::Instance(id) => desired.instances.manifest.contains_key(&id) || observed.guest(id).is_some(),
-            Subject::Volume(id) => {
-                observed.volumes.contains(&id) || desired.storage.volumes.iter().any(|spec| spec.id == id)
-            }
-            Subject::Console(_) => false,
-        });
+        // orders are never changed: other ones are another `Arc`
+        if !self.heard.as_ref().is_some_and(|heard| Arc::ptr_eq(heard, &desired.instances)) {
+            self.memory.heard(desired.instances.manifest.iter().map(|(id, ordered)| (id, ordered.generation)));
+            self.heard = Some(desired.instances.clone());
+        }
+        self.memory.keep(desired, observed);
     }
 
     fn begin(&mut self, desired: Option<&Desired>, observed: &Observed) {
         let free = self.agent.settings.concurrency.saturating_sub(self.work.len());
+        if free == 0 {
+            return;
+        }
         let mut actions = Vec::new();
         if let Some(desired) = desired {
             let now = self.memory.now;
             let settled = |id| self.consoles.is_settled(id, now);
             actions.extend(plan::plan_consoles(&desired.instances, settled, &self.memory).into_iter().take(1));
         }
-        actions.extend(plan::plan(desired, observed, &self.memory));
-        for action in actions.into_iter().take(free) {
+        let free = free.saturating_sub(actions.len());
+        actions.extend(plan::actions(desired, observed, &self.memory).take(free));
+        for action in actions {
             let request = desired.and_then(|desired| desired.request_of(&action)).map(str::to_owned);
             let begun = Begun::now(&action, request);
             tracing::info!(action = action.verb(), subject = ?begun.subject, request_id = begun.request, "begun");
@@ -285,32 +290,40 @@ impl Wheel {
     }
 
     async fn report_node(&mut self, orders: Option<&Instances>, observed: Option<&Observed>) {
+        if self.to_compute.is_sending() {
+            return;
+        }
         let health = self.agent.hypervisor.health().await;
         let node = NodeSeen {
             accelerator: health.accelerator,
             message: health.message,
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
         };
-        let mut whole = NodeReport {
+        let mut rest = NodeReport {
             console_logs: self.consoles.waiting(),
             under_way: begun::oldest(self.begun.values()),
             ..report::of(node)
         };
-        if let Some((orders, observed)) = orders.zip(observed) {
-            whole.instances = seen::instances(orders, observed, &self.memory);
-            whole.gone = seen::gone(orders, observed, &self.memory);
-            whole.unclaimed = seen::unclaimed(orders, observed);
-            whole.actions = seen::actions(orders, observed);
-            whole.holdings = seen::holdings(observed);
-            let ended = whole.actions.iter().filter(|done| self.to_compute.is_news(done)).map(|done| done.id);
+        let seen = orders.zip(observed);
+        if let Some((orders, observed)) = seen {
+            rest.gone = seen::gone(orders, observed, &self.memory);
+            rest.unclaimed = seen::unclaimed(orders, observed);
+            rest.actions = seen::actions(orders, observed);
+            let ended = rest.actions.iter().filter(|done| self.to_compute.is_news(done)).map(|done| done.id);
             let of = ended.filter_map(|id| orders.actions.iter().find(|action| action.id == id));
-            self.to_compute.repeat(&of.map(|action| action.instance_id).collect());
+            self.to_compute.repeat(&of.map(|action| action.instance_id).collect::<Vec<_>>());
         } else if orders.is_some() {
             // Blind: what was reported stays as it was, and only the node's own trouble is told.
-            whole.unclaimed = self.to_compute.unclaimed();
+            rest.unclaimed = self.to_compute.unclaimed();
         }
         let epoch = orders.map(|orders| orders.epoch.as_str());
-        let Some(report) = self.to_compute.due(self.memory.now, epoch, whole) else { return };
+        let untold = |told: &Told| match seen {
+            Some((orders, observed)) => Untold::of(orders, observed, &self.memory, told),
+            None => Untold::blind(told),
+        };
+        let holdings = || seen.and_then(|(_, observed)| seen::holdings(observed));
+        let due = self.to_compute.due(self.memory.now, epoch, rest, untold, holdings);
+        let Some(report) = due else { return };
         let control_plane = self.agent.control_plane.clone();
         let (id, requests) = self.for_compute.report("compute");
         self.sending.spawn(async move {
@@ -323,6 +336,9 @@ impl Wheel {
     }
 
     fn report_storage(&mut self, desired: &Desired, observed: &Observed) {
+        if self.to_storage.is_sending() {
+            return;
+        }
         let whole = StorageReport {
             boot_id: Uuid::nil(),
             sequence: 0,

@@ -1,6 +1,9 @@
 //! What the control plane asks of this node, put together from its answers.
 
-use crate::plan::{Action, Subject};
+use crate::{
+    by_id::ById,
+    plan::{Action, Subject},
+};
 use cirro_models::{
     Generation, Id,
     compute::{
@@ -12,6 +15,21 @@ use cirro_models::{
 use std::{collections::BTreeMap, sync::Arc};
 use uuid::Uuid;
 
+/// One instance of this node, as it is ordered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ordered {
+    /// The generation of its desire.
+    pub generation: Generation,
+    body: Option<Arc<InstanceSpec>>,
+}
+
+impl Ordered {
+    /// What is to be done with it, if its body is here and is the one that the manifest means.
+    pub fn spec(&self) -> Option<&Arc<InstanceSpec>> {
+        self.body.as_ref().filter(|spec| spec.generation == self.generation)
+    }
+}
+
 /// What compute asks for: the complete list, and every body that has come since the epoch began.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Instances {
@@ -20,9 +38,8 @@ pub struct Instances {
     /// What to hand back with the next question.
     pub revision: String,
     /// Every instance of this node.
-    pub manifest: BTreeMap<Id<Instance>, Generation>,
-    bodies: BTreeMap<Id<Instance>, Arc<InstanceSpec>>,
-    /// Instances to be removed.
+    pub manifest: ById<Instance, Ordered>,
+    /// Instances to be removed, in the order of their ids.
     pub tombstones: Vec<Tombstone>,
     /// Actions that are not confirmed yet, oldest first.
     pub actions: Vec<AssignedAction>,
@@ -34,19 +51,26 @@ pub struct Instances {
 
 impl Instances {
     /// Adds an answer to what was known. An answer of another epoch replaces all of it.
-    pub fn absorb(before: Option<&Self>, answer: NodeAssignment) -> Self {
-        let manifest: BTreeMap<_, _> = answer.manifest.into_iter().map(|entry| (entry.id, entry.generation)).collect();
-        let mut bodies = match before {
-            Some(known) if known.epoch == answer.epoch => known.bodies.clone(),
-            _ => BTreeMap::new(),
-        };
-        bodies.extend(answer.instances.into_iter().map(|spec| (spec.id, Arc::new(spec))));
-        bodies.retain(|id, _| manifest.contains_key(id));
+    pub fn absorb(before: Option<&Self>, mut answer: NodeAssignment) -> Self {
+        let listed = answer.manifest.into_iter();
+        let mut manifest: ById<_, _> =
+            listed.map(|entry| (entry.id, Ordered { generation: entry.generation, body: None })).collect();
+        if let Some(known) = before.filter(|known| known.epoch == answer.epoch) {
+            let mut known = known.manifest.cursor();
+            for (id, ordered) in manifest.iter_mut() {
+                ordered.body = known.reach(id, |_| {}).and_then(|known| known.body.clone());
+            }
+        }
+        for spec in answer.instances {
+            if let Some(ordered) = manifest.get_mut(spec.id) {
+                ordered.body = Some(Arc::new(spec));
+            }
+        }
+        answer.tombstones.sort_by_key(|stone| stone.id);
         Self {
             epoch: answer.epoch,
             revision: answer.revision,
             manifest,
-            bodies,
             tombstones: answer.tombstones,
             actions: answer.actions,
             console_logs: answer.console_logs,
@@ -54,22 +78,25 @@ impl Instances {
         }
     }
 
-    /// What is to be done with an instance, if its body is here and is the one that the manifest means.
+    /// What is to be done with an instance, if it is listed and its body is here.
     pub fn spec(&self, id: Id<Instance>) -> Option<&Arc<InstanceSpec>> {
-        self.bodies.get(&id).filter(|spec| self.manifest.get(&id) == Some(&spec.generation))
+        self.manifest.get(id).and_then(Ordered::spec)
     }
 
     /// Whether the manifest names a generation whose body is not here: then everything has to be asked for again.
     pub fn lacks_a_body(&self) -> bool {
-        self.manifest.keys().any(|id| self.spec(*id).is_none())
+        self.manifest.iter().any(|(_, ordered)| ordered.spec().is_none())
     }
 
     /// The order to remove this instance, if it holds: of the same epoch as the manifest, and not older than what the
     /// guest has been told since.
     pub fn tombstone(&self, id: Id<Instance>, holds: Option<Generation>) -> Option<&Tombstone> {
-        self.tombstones.iter().find(|stone| {
-            stone.id == id && stone.epoch == self.epoch && holds.is_none_or(|held| stone.generation >= held)
-        })
+        if self.tombstones.is_empty() {
+            return None;
+        }
+        let first = self.tombstones.partition_point(|stone| stone.id < id);
+        let mut of_it = self.tombstones[first..].iter().take_while(|stone| stone.id == id);
+        of_it.find(|stone| stone.epoch == self.epoch && holds.is_none_or(|held| stone.generation >= held))
     }
 }
 

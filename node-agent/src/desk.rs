@@ -67,8 +67,6 @@ pub struct Papers {
     pub volumes_seen: BTreeMap<Id<Volume>, VolumeSeen>,
     /// Attachments, as they were heard last.
     pub attachments_seen: BTreeMap<Id<Attachment>, AttachmentSeen>,
-    /// How many heartbeats were heard.
-    pub heartbeats: usize,
     /// How often somebody asked for orders while nobody answered.
     pub knocks: usize,
     /// How often image bytes were fetched.
@@ -84,6 +82,7 @@ pub struct Papers {
 pub struct Desk {
     papers: Mutex<Papers>,
     revision: watch::Sender<u64>,
+    heartbeats: watch::Sender<usize>,
     image: Option<PathBuf>,
 }
 
@@ -91,7 +90,7 @@ impl Desk {
     /// An empty desk; image bytes come from this file.
     pub fn new(image: Option<PathBuf>) -> Self {
         let papers = Papers { epoch: "1".to_owned(), ..Papers::default() };
-        Self { papers: Mutex::new(papers), revision: watch::Sender::new(1), image }
+        Self { papers: Mutex::new(papers), revision: watch::Sender::new(1), heartbeats: watch::Sender::new(0), image }
     }
 
     /// Reads or changes the papers.
@@ -131,6 +130,11 @@ impl Desk {
         let id = Id::new();
         self.with(|papers| papers.questions.push(AssignedConsoleLog { id, instance_id }));
         id
+    }
+
+    /// How many heartbeats were heard.
+    pub fn heard(&self) -> watch::Receiver<usize> {
+        self.heartbeats.subscribe()
     }
 
     /// Waits until the papers hold what is looked for; names it if that does not happen in time.
@@ -205,7 +209,7 @@ impl ControlPlane for Desk {
     async fn heartbeats(&self, mut beats: Heartbeats) -> Result<()> {
         while beats.recv().await.is_some() {
             self.open()?;
-            self.papers.lock().heartbeats += 1;
+            self.heartbeats.send_modify(|heard| *heard += 1);
         }
         Ok(())
     }

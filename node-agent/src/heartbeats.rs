@@ -71,7 +71,7 @@ mod tests {
     async fn it_beats_over_many_requests_and_only_while_the_wheel_turns() {
         let ((pulse, wheel), desk) = (Pulse::new(), Arc::new(Desk::new(None)));
         let sending = tokio::spawn(send(desk.clone(), BEAT, wheel));
-        let heard = || desk.with(|papers| papers.heartbeats);
+        let heard = || *desk.heard().borrow();
         pass(100, Some(&pulse)).await;
         assert!((95..=100).contains(&heard()), "{} of 100", heard());
         pass(20, None).await;

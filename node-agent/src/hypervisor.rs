@@ -29,7 +29,7 @@ pub struct Health {
 /// nothing above can touch them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Observed {
-    /// This node's guests, in the order of their ids.
+    /// This node's guests, in the order of their ids, each once.
     pub guests: Vec<Guest>,
     /// Instances that have files here: those of guests, and those of guests that are half made or half removed.
     pub files: BTreeSet<Id<Instance>>,
@@ -40,7 +40,11 @@ pub struct Observed {
 impl Observed {
     /// This instance's guest.
     pub fn guest(&self, id: Id<Instance>) -> Option<&Guest> {
-        self.guests.binary_search_by_key(&id, Guest::id).ok().map(|at| &self.guests[at])
+        self.at(id).ok().map(|at| &self.guests[at])
+    }
+    /// Where this instance's guest is among the guests; without one, where it would be.
+    pub(crate) fn at(&self, id: Id<Instance>) -> std::result::Result<usize, usize> {
+        self.guests.binary_search_by_key(&id, Guest::id)
     }
     /// The guest that has this volume.
     pub fn holder(&self, volume: Id<Volume>) -> Option<&Guest> {
@@ -55,7 +59,7 @@ pub trait Hypervisor: Send + Sync + 'static {
     async fn health(&self) -> Health;
 
     /// Everything of this node that there is. Fails rather than answering a part.
-    async fn observe(&self) -> Result<Observed>;
+    async fn observe(&self) -> Result<Arc<Observed>>;
 
     /// Makes the disks and the guest, which is off and carries this mark.
     async fn build(&self, spec: &InstanceSpec, mark: &Mark) -> Result<()>;

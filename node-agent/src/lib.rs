@@ -11,6 +11,7 @@
 pub mod act;
 pub mod agent;
 pub mod begun;
+pub mod by_id;
 pub mod config_disk;
 pub mod console;
 pub mod consoles;
@@ -28,6 +29,7 @@ pub mod image_cache;
 pub mod join;
 pub mod machine;
 pub mod memory;
+mod pairs;
 pub mod plan;
 pub mod power;
 pub mod pulse;

@@ -2,11 +2,15 @@
 //! after a restart: that only costs a repeated attempt.
 
 use crate::{
+    by_id::ById,
+    desired::Desired,
     guest::{Guest, Order},
+    hypervisor::Observed,
     plan::{Action, Subject},
 };
 use cirro_models::{Generation, Id, compute::Instance};
 use std::{
+    borrow::Borrow,
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
@@ -46,7 +50,7 @@ pub struct Memory {
     trouble: BTreeMap<Subject, Trouble>,
     asked: BTreeMap<Id<Instance>, Asked>,
     started: BTreeMap<Id<Instance>, (u32, Duration)>,
-    wished: BTreeMap<Id<Instance>, Generation>,
+    wished: ById<Instance, Generation>,
 }
 
 impl Memory {
@@ -115,21 +119,35 @@ impl Memory {
             self.asked.entry(id).or_insert(Asked { first: self.now, last: self.now });
         }
     }
-    /// Takes note of what is wished. A wish that is new is tried at once, however often an older one has failed.
-    pub fn heard(&mut self, wishes: &BTreeMap<Id<Instance>, Generation>) {
-        for (id, generation) in wishes {
-            let before = self.wished.insert(*id, *generation);
-            if before.is_some_and(|before| before < *generation) {
-                self.trouble.remove(&Subject::Instance(*id));
-                self.started.remove(id);
+    /// Takes note of what is wished, in the order of the ids. A wish that is new is tried at once, however often an older
+    /// one has failed.
+    pub fn heard(&mut self, wishes: impl IntoIterator<Item = (impl Borrow<Id<Instance>>, impl Borrow<Generation>)>) {
+        let wishes = wishes.into_iter().map(|(id, now)| (*id.borrow(), *now.borrow()));
+        let mut wished = self.wished.cursor();
+        let wishes = wishes.map(|(id, now)| (id, wished.reach(id, |_| {}).copied(), now));
+        let changed: Vec<_> = wishes.filter(|(_, before, now)| *before != Some(*now)).collect();
+        for (id, before, now) in changed {
+            self.wished.insert(id, now);
+            if before.is_some_and(|before| before < now) {
+                self.trouble.remove(&Subject::Instance(id));
+                self.started.remove(&id);
             }
         }
     }
-    /// Forgets what no longer exists.
-    pub fn keep(&mut self, exists: impl Fn(Subject) -> bool) {
-        self.trouble.retain(|subject, _| exists(*subject));
-        self.started.retain(|id, _| exists(Subject::Instance(*id)));
-        self.wished.retain(|id, _| exists(Subject::Instance(*id)));
+    /// Forgets what no longer exists. The wishes of these orders are heard.
+    pub fn keep(&mut self, desired: &Desired, observed: &Observed) {
+        let (listed, volumes) = (&desired.instances.manifest, &desired.storage.volumes);
+        let is_instance = |id: Id<Instance>| listed.contains_key(&id) || observed.guest(id).is_some();
+        self.trouble.retain(|subject, _| match subject {
+            Subject::Instance(id) => is_instance(*id),
+            Subject::Volume(id) => observed.volumes.contains(id) || volumes.iter().any(|spec| spec.id == *id),
+            Subject::Console(_) => false,
+        });
+        self.started.retain(|id, _| is_instance(*id));
+        // all that are listed are among the wishes: if there are no more of these, there is none to forget
+        if self.wished.len() > listed.len() {
+            self.wished.retain(is_instance);
+        }
     }
 }
 

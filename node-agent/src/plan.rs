@@ -11,18 +11,25 @@
 //! * at most one action at a time for each instance and each volume.
 
 use crate::{
-    desired::{Desired, Instances},
+    desired::{Desired, Instances, Ordered},
     guest::{Guest, Mark},
     hypervisor::Observed,
     memory::Memory,
+    pairs::pairs,
     power,
 };
 use cirro_models::{
     Id,
     compute::{ConsoleLog, Instance, assignment::InstanceSpec},
-    storage::{Volume, assignment::VolumeSpec},
+    storage::{
+        Volume,
+        assignment::{AttachmentSpec, VolumeSpec},
+    },
 };
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// What an action works on. No two actions on one subject run at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -140,43 +147,68 @@ impl Action {
 
 /// Everything that can be begun now. Empty while either service's orders are missing.
 pub fn plan(desired: Option<&Desired>, observed: &Observed, memory: &Memory) -> Vec<Action> {
-    let Some(desired) = desired else { return Vec::new() };
-    let instances =
-        instance_ids(desired, observed).into_iter().filter_map(|id| of_instance(id, desired, observed, memory));
-    let mut all: Vec<Action> = instances.chain(of_volumes(desired, observed)).collect();
+    actions(desired, observed, memory).collect()
+}
+
+/// The same, worked out one by one: of a long plan only the beginning can be begun.
+pub fn actions<'a>(
+    desired: Option<&'a Desired>,
+    observed: &'a Observed,
+    memory: &'a Memory,
+) -> impl Iterator<Item = Action> {
     // what has to go goes first: a machine that was switched off and comes back may hold what runs elsewhere by now
-    all.sort_by_key(|action| !matches!(action, Action::Remove { .. }));
+    let all = desired.into_iter().flat_map(move |desired| {
+        let removals = removals(&desired.instances, observed);
+        removals.chain(of_instances(desired, observed, memory)).chain(of_volumes(desired, observed))
+    });
     // A list that names a thing twice must not have it worked on twice.
     let mut taken = BTreeSet::new();
-    let free = |action: &Action| memory.is_free(action.subject()) && taken.insert(action.subject());
-    all.into_iter().filter(free).collect()
+    all.filter(move |action| memory.is_free(action.subject()) && taken.insert(action.subject()))
 }
 
-/// The instances that may need something: those that are ordered to be here, and those that are ordered to go.
-fn instance_ids(desired: &Desired, observed: &Observed) -> BTreeSet<Id<Instance>> {
-    let listed = desired.instances.manifest.keys().copied();
-    let dying = desired.instances.tombstones.iter().map(|stone| stone.id);
-    let losing = desired.storage.attachments.iter().filter(|a| a.detach).map(|a| a.instance_id);
-    listed.chain(dying).chain(losing.filter(|id| observed.guest(*id).is_some())).collect()
+/// What instances need that are not to go.
+fn of_instances<'a>(desired: &'a Desired, observed: &'a Observed, memory: &'a Memory) -> impl Iterator<Item = Action> {
+    let orders = desired.instances.as_ref();
+    let mut disks = of_disks(desired, observed);
+    let asked = orders.actions.iter().map(|action| action.instance_id);
+    let called: BTreeSet<_> = asked.chain(disks.keys().copied()).collect();
+    pairs(orders, observed).filter_map(move |(id, ordered, guest)| {
+        let spec = ordered.and_then(Ordered::spec);
+        if spec.zip(guest).is_some_and(|(spec, guest)| power::is_settled(spec, guest)) && !called.contains(&id) {
+            // most guests, with every turn
+            debug_assert!(of_instance(spec, guest, None, orders, memory).is_none(), "{id} is not settled");
+            return None;
+        }
+        let is_to_go = orders.tombstone(id, guest.map(|guest| guest.mark.generation)).is_some();
+        if is_to_go { None } else { of_instance(spec, guest, disks.remove(&id), orders, memory) }
+    })
 }
 
-fn of_instance(id: Id<Instance>, desired: &Desired, observed: &Observed, memory: &Memory) -> Option<Action> {
-    let guest = observed.guest(id);
-    if desired.instances.tombstone(id, guest.map(|guest| guest.mark.generation)).is_some() {
-        let something_is_left = guest.is_some() || observed.files.contains(&id);
-        return something_is_left.then_some(Action::Remove { id });
-    }
-    // A detach was ordered by name, so it holds whether or not compute still lists the guest.
-    let disks = guest.and_then(|guest| of_disks(guest, desired, observed));
-    let Some(spec) = desired.instances.spec(id) else {
+/// What is ordered to go and has left something here.
+fn removals(orders: &Instances, observed: &Observed) -> impl Iterator<Item = Action> {
+    let dying = orders.tombstones.iter().map(|stone| (stone.id, observed.guest(stone.id)));
+    let holds = |(id, guest): &(Id<Instance>, Option<&Guest>)| {
+        let something_is_left = guest.is_some() || observed.files.contains(id);
+        something_is_left && orders.tombstone(*id, guest.map(|guest| guest.mark.generation)).is_some()
+    };
+    dying.filter(holds).map(|(id, _)| Action::Remove { id })
+}
+
+/// What one of them needs. `disks` is what its guest's volumes need.
+fn of_instance(
+    spec: Option<&Arc<InstanceSpec>>,
+    guest: Option<&Guest>,
+    disks: Option<Action>,
+    orders: &Instances,
+    memory: &Memory,
+) -> Option<Action> {
+    let Some(spec) = spec else {
+        // A detach was ordered by name, so it holds whether or not compute still lists the guest.
         return disks.filter(|action| matches!(action, Action::Detach { .. }));
     };
     match guest {
-        None => Some(Action::Build { spec: spec.clone(), mark: first_mark(spec, &desired.instances) }),
-        Some(guest) => {
-            let shape = of_shape(spec, guest);
-            shape.or_else(|| power::next(spec, guest, &desired.instances, memory)).or(disks)
-        }
+        None => Some(Action::Build { spec: spec.clone(), mark: first_mark(spec, orders) }),
+        Some(guest) => of_shape(spec, guest).or_else(|| power::next(spec, guest, orders, memory)).or(disks),
     }
 }
 
@@ -206,19 +238,26 @@ fn first_mark(spec: &InstanceSpec, instances: &Instances) -> Mark {
     asked.fold(Mark::of(spec), |mark, action| mark.having_done(Some(action.id)))
 }
 
-fn of_disks(guest: &Guest, desired: &Desired, observed: &Observed) -> Option<Action> {
-    let id = guest.id();
-    let mut ours = desired.storage.attachments.iter().filter(|attachment| attachment.instance_id == id);
-    ours.find_map(|attachment| {
-        let volume = attachment.volume_id;
-        if attachment.detach {
-            guest.disk(volume).map(|_| Action::Detach { id, volume })
-        } else {
-            let elsewhere = observed.holder(volume).is_some_and(|holder| holder.id() != id);
-            let wanted = !guest.has_settled(volume) && observed.volumes.contains(&volume) && !elsewhere;
-            wanted.then_some(Action::Attach { id, volume })
+/// What guests' volumes need: of each guest the first thing.
+fn of_disks(desired: &Desired, observed: &Observed) -> BTreeMap<Id<Instance>, Action> {
+    let mut disks = BTreeMap::new();
+    for attachment in &desired.storage.attachments {
+        let guest = observed.guest(attachment.instance_id);
+        if let Some(action) = guest.and_then(|guest| of_disk(attachment, guest, observed)) {
+            disks.entry(attachment.instance_id).or_insert(action);
         }
-    })
+    }
+    disks
+}
+
+fn of_disk(attachment: &AttachmentSpec, guest: &Guest, observed: &Observed) -> Option<Action> {
+    let (id, volume) = (guest.id(), attachment.volume_id);
+    if attachment.detach {
+        return guest.disk(volume).map(|_| Action::Detach { id, volume });
+    }
+    let elsewhere = || observed.holder(volume).is_some_and(|holder| holder.id() != id);
+    let wanted = !guest.has_settled(volume) && observed.volumes.contains(&volume) && !elsewhere();
+    wanted.then_some(Action::Attach { id, volume })
 }
 
 fn of_volumes(desired: &Desired, observed: &Observed) -> Vec<Action> {

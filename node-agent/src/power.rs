@@ -41,6 +41,14 @@ pub fn next(spec: &InstanceSpec, guest: &Guest, instances: &Instances, memory: &
     }
 }
 
+/// Whether a guest runs as it is wished to, and its mark says so: of its own it needs nothing more, whatever the time.
+pub(crate) fn is_settled(spec: &InstanceSpec, guest: &Guest) -> bool {
+    let (mark, runs) = (&guest.mark, guest.state == GuestState::Running && spec.power == Power::Running);
+    runs && mark.order == Order::Running
+        && mark.generation == spec.generation
+        && mark.root_generation >= spec.root_generation
+}
+
 /// The oldest action on this instance that its guest has not done.
 fn pending<'a>(id: Id<Instance>, guest: &Guest, instances: &'a Instances) -> Option<&'a AssignedAction> {
     instances.actions.iter().find(|action| {
@@ -60,21 +68,23 @@ fn keep_on(
     instances: &Instances,
     memory: &Memory,
 ) -> Option<Action> {
-    let mark = guest.mark.clone().at(spec.generation);
+    let mark = || guest.mark.clone().at(spec.generation);
     let going_for = memory.asked(spec.id).map(|asked| memory.now.saturating_sub(asked.first));
-    match mark.order {
+    match guest.mark.order {
         // Killed between writing down a reset and doing it, the agent goes on with the reset.
-        Order::Restart(action) if is_reset(action, instances) => Some(Action::Kill { mark }),
-        Order::Restart(_) if going_for.is_some_and(|time| time >= RESTART_PATIENCE) => Some(Action::Kill { mark }),
-        Order::Restart(_) => press_again(mark, memory),
+        Order::Restart(action) if is_reset(action, instances) => Some(Action::Kill { mark: mark() }),
+        Order::Restart(_) if going_for.is_some_and(|time| time >= RESTART_PATIENCE) => {
+            Some(Action::Kill { mark: mark() })
+        }
+        Order::Restart(_) => press_again(mark(), memory),
         // It was asked to go off, and is wanted again: it may still go. Then it is started; if it has not gone by now,
         // it never will.
         Order::Stop if going_for.is_none_or(|time| time < STOP_PATIENCE) => None,
         Order::Running => match asked {
-            Some(action) => Some(begin_restart(mark.ordering(Order::Restart(action.id)), action)),
-            None => (mark != guest.mark).then_some(Action::Note { mark }),
+            Some(action) => Some(begin_restart(mark().ordering(Order::Restart(action.id)), action)),
+            None => (guest.mark.generation != spec.generation).then(|| Action::Note { mark: mark() }),
         },
-        Order::Stop | Order::Start | Order::OffByItself => Some(Action::Note { mark: mark.ordering(Order::Running) }),
+        Order::Stop | Order::Start | Order::OffByItself => Some(Action::Note { mark: mark().ordering(Order::Running) }),
     }
 }
 
@@ -97,10 +107,10 @@ fn bring_up(
     asked: Option<&AssignedAction>,
     memory: &Memory,
 ) -> Option<Action> {
-    let mark = guest.mark.clone().at(spec.generation);
+    let mark = || guest.mark.clone().at(spec.generation);
     let renewed = spec.generation > guest.mark.generation || asked.is_some();
     let start = |done: Option<Id<InstanceAction>>, again: bool| {
-        let mark = mark.clone().ordering(Order::Start).having_done(done);
+        let mark = mark().ordering(Order::Start).having_done(done);
         Some(Action::Start { mark, again }).filter(|_| !again || !memory.must_rest(spec.id))
     };
     // A start does what a restart is for.
@@ -110,7 +120,7 @@ fn bring_up(
         Order::Start | Order::Stop => start(asked, false),
         Order::OffByItself | Order::Running if renewed => start(asked, false),
         Order::Running if cause == OffCause::Host => start(None, true),
-        Order::Running => Some(Action::Note { mark: mark.ordering(Order::OffByItself) }),
+        Order::Running => Some(Action::Note { mark: mark().ordering(Order::OffByItself) }),
         Order::OffByItself => None,
     }
 }
@@ -127,10 +137,13 @@ fn bring_down(spec: &InstanceSpec, guest: &Guest, memory: &Memory) -> Option<Act
 }
 
 fn keep_off(spec: &InstanceSpec, guest: &Guest) -> Option<Action> {
+    if (guest.mark.generation, guest.mark.order) == (spec.generation, Order::Stop) {
+        return None;
+    }
     let interrupted = match guest.mark.order {
         Order::Restart(action) => Some(action),
         _ => None,
     };
     let mark = guest.mark.clone().at(spec.generation).ordering(Order::Stop).having_done(interrupted);
-    (mark != guest.mark).then_some(Action::Note { mark })
+    Some(Action::Note { mark })
 }

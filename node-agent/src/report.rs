@@ -1,18 +1,16 @@
 //! Decides when to report and what has to be said again. What was not acknowledged is said again; what was, only when
 //! it changes, and all of it every few minutes.
 
+use crate::seen::{Told, Untold};
 use cirro_models::{
     Id,
     compute::{
         Instance,
-        report::{ActionDone, Holdings, InstanceSeen, NodeReport, NodeSeen, UnclaimedSeen},
+        report::{ActionDone, Holdings, NodeReport, NodeSeen, UnclaimedSeen},
     },
     storage::assignment::StorageReport,
 };
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::time::Duration;
 use uuid::Uuid;
 
 /// The most instances in one report, so that its body stays small; the others follow in the next one.
@@ -78,6 +76,10 @@ impl Channel {
         }
     }
     fn next(&self) -> Duration {
+        if self.in_flight {
+            // its end is a reason to look by itself
+            return Duration::MAX;
+        }
         self.last.map_or(self.not_before, |last| last + self.heartbeat).max(self.not_before)
     }
 }
@@ -88,7 +90,7 @@ pub struct NodeReporter {
     channel: Channel,
     heartbeat: Duration,
     epoch: Option<String>,
-    acknowledged: BTreeMap<Id<Instance>, InstanceSeen>,
+    acknowledged: Told,
     say_all: Duration,
     said_all: Duration,
     rest: Option<NodeReport>,
@@ -103,7 +105,7 @@ impl NodeReporter {
             channel,
             heartbeat,
             epoch: None,
-            acknowledged: BTreeMap::new(),
+            acknowledged: Told::new(),
             say_all: Channel::say_all(boot_id),
             said_all: Duration::ZERO,
             rest: None,
@@ -111,8 +113,22 @@ impl NodeReporter {
         }
     }
 
-    /// What is to be sent now, if anything. `whole` says everything; its boot id and sequence are filled in here.
-    pub fn due(&mut self, now: Duration, epoch: Option<&str>, whole: NodeReport) -> Option<NodeReport> {
+    /// Whether a report is on its way: until its end nothing else can be told, and nothing has to be worked out for that.
+    pub fn is_sending(&self) -> bool {
+        self.channel.in_flight
+    }
+
+    /// What is to be sent now, if anything. `rest` says everything but how instances are seen, which is compared with what
+    /// was acknowledged, and what is held, which is asked only if it can be told; its boot id and sequence are filled in
+    /// here.
+    pub fn due(
+        &mut self,
+        now: Duration,
+        epoch: Option<&str>,
+        rest: NodeReport,
+        untold: impl FnOnce(&Told) -> Untold,
+        holdings: impl FnOnce() -> Option<Holdings>,
+    ) -> Option<NodeReport> {
         if self.epoch.as_deref() != epoch {
             self.holdings = None;
         }
@@ -121,29 +137,26 @@ impl NodeReporter {
             self.acknowledged.clear();
             self.said_all = now;
         }
-        let mut report = whole;
+        let mut report = rest;
         // how long something takes changes all the time, and is told with whatever else there is, or a heartbeat
-        let (holdings, under_way) = (report.holdings.take(), report.under_way.take());
-        self.acknowledged.retain(|id, _| report.instances.iter().any(|seen| seen.id == *id));
-        report.instances.retain(|seen| self.acknowledged.get(&seen.id) != Some(seen));
+        let under_way = report.under_way.take();
+        let console_logs = std::mem::take(&mut report.console_logs);
+        let is_rest_told = self.rest.as_ref() == Some(&report);
+        let untold = untold(&self.acknowledged);
+        // from the end, so that little has to move up
+        untold.unseen.into_iter().rev().for_each(|id| self.acknowledged.remove(id));
+        report.instances = untold.instances;
         report.instances.truncate(MAX_INSTANCES);
-        let rest = NodeReport {
-            boot_id: Uuid::nil(),
-            sequence: 0,
-            instances: Vec::new(),
-            console_logs: Vec::new(),
-            ..report.clone()
-        };
-        let news = !report.instances.is_empty() || !report.console_logs.is_empty() || self.rest.as_ref() != Some(&rest);
-        let quiet = under_way.is_none() && holdings == self.holdings;
+        report.console_logs = console_logs;
+        let news = !is_rest_told || !report.instances.is_empty() || !report.console_logs.is_empty();
+        // only with a heartbeat, when nothing else is going on: they are long, and nobody waits for them
+        let holdings = if news { None } else { Some(holdings()).filter(|holdings| *holdings != self.holdings) };
+        let quiet = !news && under_way.is_none() && holdings.is_none();
         self.channel.heartbeat = if quiet { self.say_all } else { self.heartbeat };
         if !self.channel.may_send(now, news) {
             return None;
         }
-        if !news && holdings != self.holdings {
-            // only with a heartbeat, when nothing else is going on: it is long, and nobody waits for it
-            report.holdings = holdings;
-        }
+        report.holdings = holdings.flatten();
         report.under_way = under_way;
         report.boot_id = self.channel.boot_id;
         report.sequence = self.channel.send();
@@ -154,9 +167,9 @@ impl NodeReporter {
     pub fn sent(&mut self, now: Duration, report: NodeReport, acknowledged: bool) {
         self.channel.sent(now, acknowledged);
         if acknowledged {
-            self.acknowledged.extend(report.instances.iter().map(|seen| (seen.id, seen.clone())));
+            report.instances.into_iter().for_each(|seen| self.acknowledged.insert(seen.id, seen));
             if report.holdings.is_some() {
-                self.holdings.clone_from(&report.holdings);
+                self.holdings = report.holdings;
             }
             self.rest = Some(NodeReport {
                 boot_id: Uuid::nil(),
@@ -181,8 +194,10 @@ impl NodeReporter {
     }
 
     /// These instances are told again with the next report, changed or not.
-    pub fn repeat(&mut self, instances: &BTreeSet<Id<Instance>>) {
-        self.acknowledged.retain(|id, _| !instances.contains(id));
+    pub fn repeat(&mut self, instances: &[Id<Instance>]) {
+        for id in instances {
+            self.acknowledged.remove(*id);
+        }
     }
 
     /// When the next report is due at the latest.
@@ -204,6 +219,10 @@ impl StorageReporter {
     pub fn new(boot_id: Uuid) -> Self {
         let channel = Channel::new(boot_id, Channel::say_all(boot_id));
         Self { channel, epoch: String::new(), acknowledged: None }
+    }
+    /// Whether a report is on its way.
+    pub fn is_sending(&self) -> bool {
+        self.channel.in_flight
     }
     /// What is to be sent now, if anything.
     pub fn due(&mut self, now: Duration, epoch: &str, mut whole: StorageReport) -> Option<StorageReport> {
@@ -238,19 +257,21 @@ mod tests {
 
     const BEAT: Duration = Duration::from_secs(10);
 
-    fn whole(holdings: Option<Holdings>, under_way: Option<UnderWay>) -> NodeReport {
+    fn rest(under_way: Option<UnderWay>) -> NodeReport {
         let node = NodeSeen { accelerator: Accelerator::Kvm, message: None, agent_version: "1".to_owned() };
-        NodeReport { holdings, under_way, ..of(node) }
+        NodeReport { under_way, ..of(node) }
     }
 
     /// The moments, in seconds, at which this is reported, each time acknowledged.
-    fn reported(whole: &NodeReport) -> Vec<u64> {
+    fn reported(holdings: Option<&Holdings>, under_way: Option<&UnderWay>) -> Vec<u64> {
         // which says all every 150 s
         let mut reporter = NodeReporter::new(Uuid::from_u128(1000), BEAT);
         let mut at = Vec::new();
         for second in 0..250 {
             let now = Duration::from_secs(second);
-            if let Some(report) = reporter.due(now, Some("1"), whole.clone()) {
+            let due =
+                reporter.due(now, Some("1"), rest(under_way.cloned()), |_| Untold::default(), || holdings.cloned());
+            if let Some(report) = due {
                 reporter.sent(now, report, true);
                 at.push(second);
             }
@@ -260,10 +281,9 @@ mod tests {
 
     #[test]
     fn a_node_with_nothing_to_say_reports_seldom() {
-        assert_eq!(reported(&whole(None, None)), [0, 150]);
-        let holdings = Some(Holdings::default());
-        assert_eq!(reported(&whole(holdings, None)), [0, 10, 160], "what it holds is told soon");
-        let under_way = Some(UnderWay { what: "building".to_owned(), for_s: 1 });
-        assert_eq!(reported(&whole(None, under_way)).len(), 25, "what does not end is told with every heartbeat");
+        assert_eq!(reported(None, None), [0, 150]);
+        assert_eq!(reported(Some(&Holdings::default()), None), [0, 10, 160], "what it holds is told soon");
+        let under_way = UnderWay { what: "building".to_owned(), for_s: 1 };
+        assert_eq!(reported(None, Some(&under_way)).len(), 25, "what does not end is told with every heartbeat");
     }
 }

@@ -2,16 +2,19 @@
 //! could report says the same after its restart.
 
 use crate::{
-    desired::{Desired, Instances},
+    by_id::ById,
+    desired::{Desired, Instances, Ordered},
     guest::{Guest, GuestState, OffCause, Order},
     hypervisor::Observed,
     memory::{Memory, Trouble},
+    pairs::pairs,
     plan::{self, Subject},
-    power::STOP_PATIENCE,
+    power::{STOP_PATIENCE, is_settled},
 };
 use cirro_models::{
     Generation, Id,
     compute::{
+        Instance,
         assignment::{AssignedAction, InstanceSpec},
         instance::{InstanceStatus, Power},
         report::{ActionDone, GoneInstance, Holdings, InstanceSeen, UnclaimedSeen},
@@ -23,21 +26,66 @@ use cirro_models::{
         volume::VolumeStatus,
     },
 };
-use std::collections::BTreeSet;
 
 /// From this many failed attempts on, something counts as failed; attempts go on all the same.
 const GIVES_UP_HOPE: u32 = 3;
 
 /// The status of every instance that the manifest lists and whose body is here.
 pub fn instances(orders: &Instances, observed: &Observed, memory: &Memory) -> Vec<InstanceSeen> {
-    let live = orders.manifest.keys().filter_map(|id| {
-        let guest = observed.guest(*id);
-        if orders.tombstone(*id, guest.map(|guest| guest.mark.generation)).is_some() {
-            return None;
+    Untold::of(orders, observed, memory, &Told::new()).instances
+}
+
+/// The statuses that the control plane has acknowledged.
+pub type Told = ById<Instance, InstanceSeen>;
+
+/// What of the statuses is not as it was told.
+#[derive(Debug, Default)]
+pub struct Untold {
+    /// Those that are new or other ones, in the order of their ids.
+    pub instances: Vec<InstanceSeen>,
+    /// Of which there is nothing to be told any more.
+    pub unseen: Vec<Id<Instance>>,
+}
+
+impl Untold {
+    /// While nothing can be seen, nothing is told, and all of it again after that.
+    pub fn blind(told: &Told) -> Self {
+        Self { instances: Vec::new(), unseen: told.iter().map(|(id, _)| id).collect() }
+    }
+    /// Compares what is seen with what was told.
+    pub fn of(orders: &Instances, observed: &Observed, memory: &Memory, told: &Told) -> Self {
+        let (mut untold, mut all_told) = (Self::default(), told.cursor());
+        for (id, ordered, guest) in pairs(orders, observed) {
+            let told = all_told.reach(id, |id| untold.unseen.push(id));
+            let is_to_go = || orders.tombstone(id, guest.map(|guest| guest.mark.generation)).is_some();
+            let Some(spec) = ordered.and_then(Ordered::spec).filter(|_| !is_to_go()) else {
+                untold.unseen.extend(told.map(|_| id));
+                continue;
+            };
+            if told.zip(guest).is_some_and(|(told, guest)| rests_as_told(spec, guest, memory, told)) {
+                debug_assert_eq!(told, Some(&instance(spec, guest, memory)));
+                continue;
+            }
+            let seen = instance(spec, guest, memory);
+            if told != Some(&seen) {
+                untold.instances.push(seen);
+            }
         }
-        Some(instance(orders.spec(*id)?, guest, memory))
-    });
-    live.collect()
+        untold.unseen.extend(all_told.rest());
+        untold
+    }
+}
+
+/// Whether a guest is as it is wished to be, nothing goes wrong with it, and just that was told: most guests are found so with
+/// every turn, without working out how they are seen.
+fn rests_as_told(spec: &InstanceSpec, guest: &Guest, memory: &Memory, told: &InstanceSeen) -> bool {
+    is_settled(spec, guest)
+        && memory.trouble(Subject::Instance(spec.id)).is_none()
+        && told.observed_generation == spec.generation
+        && told.status == InstanceStatus::Running
+        && told.reason.is_none()
+        && told.address == guest.address
+        && !told.powered_off_itself
 }
 
 fn instance(spec: &InstanceSpec, guest: Option<&Guest>, memory: &Memory) -> InstanceSeen {
@@ -138,9 +186,9 @@ pub fn gone(orders: &Instances, observed: &Observed, memory: &Memory) -> Vec<Gon
 
 /// Guests that the manifest does not list and no tombstone removes.
 pub fn unclaimed(orders: &Instances, observed: &Observed) -> Vec<UnclaimedSeen> {
-    let nobodys = observed.guests.iter().filter(|guest| {
-        let id = guest.id();
-        !orders.manifest.contains_key(&id) && orders.tombstone(id, Some(guest.mark.generation)).is_none()
+    let nobodys = pairs(orders, observed).filter_map(|(id, ordered, guest)| {
+        let guest = guest.filter(|_| ordered.is_none())?;
+        orders.tombstone(id, Some(guest.mark.generation)).is_none().then_some(guest)
     });
     nobodys
         .map(|guest| UnclaimedSeen {
@@ -157,13 +205,19 @@ pub fn unclaimed(orders: &Instances, observed: &Observed) -> Vec<UnclaimedSeen> 
         .collect()
 }
 
-/// All that is here, unless it is too much to be told.
+/// All that is here, in the order of the ids, unless it is too much to be told.
 pub fn holdings(observed: &Observed) -> Option<Holdings> {
-    // in one order, so that the same is told the same
-    let guests: BTreeSet<_> = observed.guests.iter().map(Guest::id).collect();
-    let files: Vec<_> = observed.files.difference(&guests).copied().collect();
+    let guests: Vec<_> = observed.guests.iter().map(Guest::id).collect();
+    let mut rest = guests.as_slice();
+    let of_no_guest = |id: &&Id<Instance>| {
+        while rest.first().is_some_and(|guest| guest < *id) {
+            rest = &rest[1..];
+        }
+        rest.first() != Some(*id)
+    };
+    let files: Vec<_> = observed.files.iter().filter(of_no_guest).copied().collect();
     let few = guests.len() <= Holdings::MOST && files.len() <= Holdings::MOST;
-    few.then(|| Holdings { guests: guests.into_iter().collect(), files })
+    few.then_some(Holdings { guests, files })
 }
 
 /// Every volume whose file is here, unless there are too many to be told.

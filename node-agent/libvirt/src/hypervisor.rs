@@ -107,7 +107,7 @@ impl Hypervisor for Libvirt {
         Health { accelerator: self.accelerator.clone(), message: self.network.trouble() }
     }
 
-    async fn observe(&self) -> Result<Observed> {
+    async fn observe(&self) -> Result<Arc<Observed>> {
         let (files, node, network) = (self.files.clone(), self.node, self.network.clone());
         let observed = self.connection.with(move |libvirt| {
             network.keep(libvirt);
@@ -125,6 +125,8 @@ impl Hypervisor for Libvirt {
                 }
             }
             observed.guests.sort_unstable_by_key(Guest::id);
+            // a copy that somebody made by hand has its original's mark
+            observed.guests.dedup_by_key(|guest| guest.id());
             Ok(observed)
         });
         let observed = observed.await?;
@@ -136,7 +138,7 @@ impl Hypervisor for Libvirt {
                 changes.notify_one();
             });
         }
-        Ok(observed)
+        Ok(Arc::new(observed))
     }
 
     async fn build(&self, spec: &InstanceSpec, mark: &Mark) -> Result<()> {

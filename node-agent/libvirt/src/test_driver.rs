@@ -114,7 +114,7 @@ impl Hypervisor for TestDriver {
         Health { accelerator: Accelerator::Simulated, message: None }
     }
 
-    async fn observe(&self) -> Result<Observed> {
+    async fn observe(&self) -> Result<Arc<Observed>> {
         let (node, marks) = (self.node, self.marks.clone());
         self.connection
             .with(move |libvirt| {
@@ -131,8 +131,9 @@ impl Hypervisor for TestDriver {
                 }
                 marks.retain(|id, _| there.contains(id));
                 guests.sort_unstable_by_key(Guest::id);
+                guests.dedup_by_key(|guest| guest.id());
                 let files = guests.iter().map(Guest::id).collect();
-                Ok(Observed { guests, files, ..Observed::default() })
+                Ok(Arc::new(Observed { guests, files, ..Observed::default() }))
             })
             .await
     }

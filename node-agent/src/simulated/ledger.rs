@@ -210,9 +210,9 @@ mod tests {
         let refused = Ledger::open(&path).unwrap_err().to_string();
         assert!(refused.contains("another process"), "{refused}");
         let mut book = ledger.book(name());
-        assert!(book.past().volumes.is_empty());
+        assert!(book.past().there.volumes.is_empty());
         write(&book, made()).await.unwrap();
-        assert_eq!(ledger.book("node-0002".parse().unwrap()).past().volumes.len(), 1);
+        assert_eq!(ledger.book("node-0002".parse().unwrap()).past().there.volumes.len(), 1);
         ledger.end().await;
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.starts_with(&other) && text.lines().count() == 2, "{text}");

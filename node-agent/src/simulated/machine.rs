@@ -114,7 +114,7 @@ impl Simulated {
     /// The ledger can't tell of it: it is still there.
     pub async fn lose(&self) -> Result<()> {
         let (turn, place) = self.begin().await?;
-        let ids: Vec<_> = self.state.world.lock().guests.keys().copied().collect();
+        let ids: Vec<_> = self.state.world.lock().there.guests.iter().map(Guest::id).collect();
         if self.is_lost() {
             return Ok(());
         }
@@ -146,17 +146,12 @@ impl Simulated {
     /// Puts guests and volumes on the machine as they are; no ledger tells of it.
     pub fn put(&self, guests: Vec<Guest>, volumes: BTreeSet<Id<Volume>>) {
         let mut world = self.state.world.lock();
-        world.guests.extend(guests.into_iter().map(|guest| (guest.id(), guest)));
-        world.volumes.extend(volumes);
+        guests.into_iter().for_each(|guest| world.put(guest));
+        Arc::make_mut(&mut world.there).volumes.extend(volumes);
     }
-    /// What there is.
+    /// A copy of what there is.
     pub fn look(&self) -> Observed {
-        let world = self.state.world.lock();
-        Observed {
-            guests: world.guests.values().cloned().collect(),
-            files: world.guests.keys().copied().collect(),
-            volumes: world.volumes.clone(),
-        }
+        Observed::clone(&self.state.world.lock().there)
     }
 
     async fn switch_off(&self, id: Id<Instance>, cause: OffCause) -> Result<()> {
@@ -229,7 +224,7 @@ impl Simulated {
 
     fn has_room(&self, world: &World, spec: &InstanceSpec) -> Result<()> {
         let (mut vcpus, mut memory) = (spec.vcpus.get(), spec.memory_mib.get());
-        for guest in world.guests.values().filter(|guest| guest.id() != spec.id) {
+        for guest in world.there.guests.iter().filter(|guest| guest.id() != spec.id) {
             vcpus += guest.mark.vcpus.get();
             memory += guest.mark.memory_mib.get();
         }
@@ -250,15 +245,15 @@ impl Hypervisor for Simulated {
         Health { accelerator: Accelerator::Simulated, message: None }
     }
 
-    async fn observe(&self) -> Result<Observed> {
-        Ok(self.look())
+    async fn observe(&self) -> Result<Arc<Observed>> {
+        Ok(self.state.world.lock().there.clone())
     }
 
     async fn build(&self, spec: &InstanceSpec, mark: &Mark) -> Result<()> {
         self.pass(self.knobs.delay).await;
         self.may_build(spec.id).await?;
         self.act(Some(spec.id), |world| {
-            if world.guests.contains_key(&spec.id) {
+            if world.there.guest(spec.id).is_some() {
                 return Ok(None);
             }
             self.has_room(world, spec)?;
@@ -316,23 +311,23 @@ impl Hypervisor for Simulated {
 
     async fn remove(&self, id: Id<Instance>) -> Result<()> {
         self.pass(self.knobs.delay).await;
-        self.act(Some(id), |world| Ok(world.guests.contains_key(&id).then_some(What::Removed))).await
+        self.act(Some(id), |world| Ok(world.there.guest(id).map(|_| What::Removed))).await
     }
 
     async fn make_volume(&self, spec: &VolumeSpec) -> Result<()> {
         self.pass(self.knobs.delay).await;
-        self.act(None, |world| Ok((!world.volumes.contains(&spec.id)).then_some(What::VolumeMade(spec.id)))).await
+        self.act(None, |world| Ok((!world.there.volumes.contains(&spec.id)).then_some(What::VolumeMade(spec.id)))).await
     }
 
     async fn remove_volume(&self, id: Id<Volume>) -> Result<()> {
         self.pass(self.knobs.delay).await;
-        self.act(None, |world| Ok(world.volumes.contains(&id).then_some(What::VolumeRemoved(id)))).await
+        self.act(None, |world| Ok(world.there.volumes.contains(&id).then_some(What::VolumeRemoved(id)))).await
     }
 
     async fn attach(&self, id: Id<Instance>, volume: Id<Volume>) -> Result<()> {
         self.pass(self.knobs.delay).await;
         self.act(Some(id), |world| {
-            if !world.volumes.contains(&volume) {
+            if !world.there.volumes.contains(&volume) {
                 return Err(Failure::new(format!("volume {volume} does not lie on this node")));
             }
             Ok(world.guest(id)?.disk(volume).is_none().then_some(What::Attached(volume)))

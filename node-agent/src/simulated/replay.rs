@@ -53,7 +53,7 @@ impl Past {
     /// What vanished with machines whose loss was not written down to its end.
     pub(super) fn unfinished(&self) -> Vec<(Name, Event)> {
         let lost = self.worlds.iter().filter(|(_, world)| world.lost);
-        let guests = lost.flat_map(|(node, world)| world.guests.keys().map(move |id| (node, *id)));
+        let guests = lost.flat_map(|(node, world)| world.there.guests.iter().map(move |guest| (node, guest.id())));
         guests.map(|(node, id)| (node.clone(), Event { of: Some(id), what: What::Lost })).collect()
     }
 }

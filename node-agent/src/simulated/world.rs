@@ -4,9 +4,10 @@ use super::event::{Event, What};
 use crate::{
     failure::{Failure, Result},
     guest::{Guest, GuestDisk, GuestState, Mark, OffCause},
+    hypervisor::Observed,
 };
 use cirro_models::{GiB, Id, MiB, Vcpus, compute::Instance, storage::Volume};
-use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// How often each thing was done to guests and volumes, so that tests can prove that nothing was done twice.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -27,8 +28,8 @@ pub struct Counts {
 
 #[derive(Debug, Default)]
 pub(super) struct World {
-    pub(super) guests: BTreeMap<Id<Instance>, Guest>,
-    pub(super) volumes: BTreeSet<Id<Volume>>,
+    /// Whoever looks is given this, not a copy: it is copied when it changes while somebody still looks at it.
+    pub(super) there: Arc<Observed>,
     pub(super) counts: Counts,
     /// Whether the machine is not there any more.
     pub(super) lost: bool,
@@ -37,7 +38,22 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn guest(&self, id: Id<Instance>) -> Result<&Guest> {
-        self.guests.get(&id).ok_or_else(|| absent(id))
+        self.there.guest(id).ok_or_else(|| absent(id))
+    }
+    /// Puts a guest here as it is.
+    pub(super) fn put(&mut self, guest: Guest) {
+        let (id, there) = (guest.id(), Arc::make_mut(&mut self.there));
+        there.files.insert(id);
+        match there.at(id) {
+            Ok(at) => there.guests[at] = guest,
+            Err(at) => there.guests.insert(at, guest),
+        }
+    }
+    /// Whether it was there.
+    fn take_away(&mut self, id: Id<Instance>) -> bool {
+        let there = Arc::make_mut(&mut self.there);
+        there.files.remove(&id);
+        there.at(id).map(|at| there.guests.remove(at)).is_ok()
     }
 
     /// Does what was done.
@@ -47,18 +63,22 @@ impl World {
     pub(super) fn apply(&mut self, event: Event) -> Result<()> {
         match (event.of, event.what) {
             (None, What::Lost) => self.lost = true,
-            (_, What::VolumeMade(volume)) => self.counts.volumes_made += usize::from(self.volumes.insert(volume)),
+            (_, What::VolumeMade(volume)) => {
+                self.counts.volumes_made += usize::from(Arc::make_mut(&mut self.there).volumes.insert(volume));
+            }
             (_, What::VolumeRemoved(volume)) => {
-                self.counts.volumes_removed += usize::from(self.volumes.remove(&volume));
+                self.counts.volumes_removed += usize::from(Arc::make_mut(&mut self.there).volumes.remove(&volume));
             }
             (Some(_), What::Refused) => {}
-            (Some(id), What::Built(mark)) => {
+            (Some(_), What::Built(mark)) => {
                 let state = GuestState::Off(OffCause::Host);
-                self.guests.insert(id, Guest { mark, state, disks: Vec::new(), address: None });
+                self.put(Guest { mark, state, disks: Vec::new(), address: None });
                 self.counts.built += 1;
             }
-            (Some(id), What::Removed) => self.counts.removed += usize::from(self.guests.remove(&id).is_some()),
-            (Some(id), What::Lost) => drop(self.guests.remove(&id)),
+            (Some(id), What::Removed) => self.counts.removed += usize::from(self.take_away(id)),
+            (Some(id), What::Lost) => {
+                self.take_away(id);
+            }
             (Some(id), what) => self.change(id, what)?,
             (None, what) => return Err(Failure::new(format!("{what:?} is told of no guest"))),
         }
@@ -67,7 +87,8 @@ impl World {
 
     /// Does what leaves a guest there.
     fn change(&mut self, id: Id<Instance>, what: What) -> Result<()> {
-        let (guest, counts) = (self.guests.get_mut(&id).ok_or_else(|| absent(id))?, &mut self.counts);
+        let at = self.there.at(id).map_err(|_| absent(id))?;
+        let (guest, counts) = (&mut Arc::make_mut(&mut self.there).guests[at], &mut self.counts);
         match what {
             What::Noted(mark) => guest.mark = mark,
             What::Resized(mark) => {

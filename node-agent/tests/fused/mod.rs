@@ -1,5 +1,6 @@
 //! A hypervisor with a fuse: at a given step it never answers, having done the step or not, and says so to whoever is to
-//! kill the agent.
+//! kill the agent. It can be blinded, too.
+#![allow(dead_code, reason = "a kit for tests; each uses a part of it")]
 
 use async_trait::async_trait;
 use cirro_models::{
@@ -8,7 +9,7 @@ use cirro_models::{
     storage::{Volume, assignment::VolumeSpec},
 };
 use cirro_node_agent_core::{
-    failure::Result,
+    failure::{Failure, Result},
     guest::Mark,
     hypervisor::{Health, Hypervisor, Observed},
     simulated::Simulated,
@@ -17,7 +18,7 @@ use std::{
     future::Future,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 use tokio::sync::Notify;
@@ -27,11 +28,21 @@ pub(crate) struct Fused {
     kill_at: Option<(usize, bool)>,
     steps: AtomicUsize,
     blown: Notify,
+    blind: AtomicBool,
+    looked_in_vain: Notify,
 }
 
 impl Fused {
     pub(crate) fn new(machine: Arc<Simulated>, kill_at: Option<(usize, bool)>) -> Self {
-        Self { machine, kill_at, steps: AtomicUsize::new(0), blown: Notify::new() }
+        let (steps, blind) = (AtomicUsize::new(0), AtomicBool::new(false));
+        Self { machine, kill_at, steps, blown: Notify::new(), blind, looked_in_vain: Notify::new() }
+    }
+    /// While it is, every look fails.
+    pub(crate) fn be_blind(&self, blind: bool) {
+        self.blind.store(blind, Ordering::SeqCst);
+    }
+    pub(crate) async fn looked_in_vain(&self) {
+        self.looked_in_vain.notified().await;
     }
     pub(crate) async fn blown(&self) {
         self.blown.notified().await;
@@ -60,7 +71,11 @@ impl Hypervisor for Fused {
     async fn health(&self) -> Health {
         self.machine.health().await
     }
-    async fn observe(&self) -> Result<Observed> {
+    async fn observe(&self) -> Result<Arc<Observed>> {
+        if self.blind.load(Ordering::SeqCst) {
+            self.looked_in_vain.notify_one();
+            return Err(Failure::new("it is dark"));
+        }
         self.machine.observe().await
     }
     async fn build(&self, spec: &InstanceSpec, mark: &Mark) -> Result<()> {
