@@ -376,7 +376,12 @@ impl Wheel {
                 }
                 self.to_storage.sent(now, report, acknowledged);
             }
-            None => tracing::warn!("a report was cut off"),
+            None => {
+                tracing::error!("the agent failed at a report; it is told again");
+                // nobody knows which it was: of two that are on their way, the other is told twice, which harms nothing
+                self.to_compute.cut_off(now);
+                self.to_storage.cut_off(now);
+            }
         }
     }
 }

@@ -183,6 +183,11 @@ impl NodeReporter {
         }
     }
 
+    /// Nobody knows how it went: all that was on its way is told again.
+    pub fn cut_off(&mut self, now: Duration) {
+        self.channel.sent(now, false);
+    }
+
     /// Whether this end of an action is not acknowledged yet.
     pub fn is_news(&self, done: &ActionDone) -> bool {
         !self.rest.as_ref().is_some_and(|rest| rest.actions.contains(done))
@@ -243,6 +248,10 @@ impl StorageReporter {
         if acknowledged {
             self.acknowledged = Some(StorageReport { sequence: 0, ..report });
         }
+    }
+    /// Nobody knows how it went: it is told again.
+    pub fn cut_off(&mut self, now: Duration) {
+        self.channel.sent(now, false);
     }
     /// When the next report is due at the latest.
     pub fn next(&self) -> Duration {

@@ -149,6 +149,14 @@ async fn what_changes_while_a_report_is_on_its_way_is_told_in_the_next_one() {
 }
 
 #[tokio::test]
+async fn a_report_that_the_agent_fails_at_is_told_again() {
+    let site = settled().await;
+    site.held.break_once();
+    site.desk.wish(id(7), Power::Running, false);
+    site.heard("it is told", |papers| runs(papers, id(7), 2)).await;
+}
+
+#[tokio::test]
 async fn what_somebody_looks_at_stays_as_it_was_seen() {
     let machine = Simulated::new(Knobs::default());
     for n in [3, 1, 2] {

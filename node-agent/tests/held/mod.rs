@@ -10,21 +10,31 @@ use cirro_models::{
     storage::assignment::{StorageAssignment, StorageReport},
 };
 use cirro_node_agent_core::{control_plane::ControlPlane, desk::Desk, heartbeats::Heartbeats};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 use tokio::sync::{Notify, watch};
 
 pub(crate) struct Held {
     desk: Arc<Desk>,
     holds: watch::Sender<bool>,
     waits: Notify,
+    breaks: AtomicBool,
 }
 
 impl Held {
     pub(crate) fn new(desk: Arc<Desk>) -> Self {
-        Self { desk, holds: watch::Sender::new(false), waits: Notify::new() }
+        Self { desk, holds: watch::Sender::new(false), waits: Notify::new(), breaks: AtomicBool::new(false) }
     }
     pub(crate) fn hold(&self, holds: bool) {
         self.holds.send_replace(holds);
+    }
+    pub(crate) fn break_once(&self) {
+        self.breaks.store(true, Relaxed);
     }
     pub(crate) async fn one_waits(&self) {
         self.waits.notified().await;
@@ -43,6 +53,7 @@ impl ControlPlane for Held {
         self.desk.heartbeats(beats).await
     }
     async fn report(&self, report: &NodeReport, id: &str) -> Result<()> {
+        assert!(!self.breaks.swap(false, Relaxed), "the way to compute has a fault");
         if *self.holds.borrow() {
             self.waits.notify_one();
             self.holds.subscribe().wait_for(|holds| !holds).await.map_err(Error::internal)?;
