@@ -41,6 +41,8 @@ type Failed = Box<dyn Error + Send + Sync>;
 
 /// Odd, so that a median is a measurement.
 const ROUNDS: usize = 5;
+/// The same of launches that two sites are compared by.
+const AHEAD: usize = 15;
 /// Single creates under way at once.
 const AT_ONCE: usize = 16;
 /// For anything to come to rest.
@@ -195,7 +197,7 @@ impl Site {
     /// How long it takes until all run but those on one of a hundred nodes, which may be slow; they are not waited for.
     async fn ahead(&self, count: i64) -> Result<(), Failed> {
         let mut ran = Vec::new();
-        for _ in 0..ROUNDS {
+        for _ in 0..AHEAD {
             let new = self.plan(count)?;
             let begun = Instant::now();
             let plan = LaunchPlan::create(&self.ctx(), new).await?.id;

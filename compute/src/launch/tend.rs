@@ -60,9 +60,9 @@ impl Rates {
     }
 }
 
-/// Looks after every plan that is not at rest, and every instance that goes elsewhere; says whether there was one. Whoever is late or twice does no harm: every
-/// step reads and writes in one transaction.
-pub(crate) async fn tend(ctx: &Context) -> Result<bool> {
+/// Looks after every plan that is not at rest, and every instance that goes elsewhere; says for how long nothing else could be
+/// written meanwhile, if there was one. Whoever is late or twice does no harm: every step reads and writes in one transaction.
+pub(crate) async fn tend(ctx: &Context) -> Result<Option<Duration>> {
     let now = Timestamp::now();
     let moving = [PlanStatus::Held, PlanStatus::Launching, PlanStatus::Undoing].map(|status| status.to_string());
     let resting = [PlanStatus::Undone, PlanStatus::Expired].map(|status| status.to_string());
@@ -80,11 +80,18 @@ pub(crate) async fn tend(ctx: &Context) -> Result<bool> {
         .await?;
     let rates = ctx.stores().part::<Rates>()?;
     let any = elsewhere::step(ctx).await? | !plans.is_empty();
+    let mut took = Duration::ZERO;
     for plan in plans {
         let (id, rates) = (Id::from_uuid(plan.0), rates.clone());
-        ctx.write(move |tx| step(tx, id, now, &rates)).await?;
+        // from its begin: that it waits for its turn costs nobody anything
+        took += ctx
+            .write(move |tx| {
+                let begun = Instant::now();
+                step(tx, id, now, &rates).map(|()| begun.elapsed())
+            })
+            .await?;
     }
-    Ok(any)
+    Ok(any.then_some(took))
 }
 
 fn step(tx: &mut Tx<'_>, id: Id<LaunchPlan>, now: Timestamp, rates: &Rates) -> Result<()> {

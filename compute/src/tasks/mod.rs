@@ -28,10 +28,9 @@ pub async fn run(ctx: impl Fn() -> Context + Send + Sync) {
 
 async fn plans(ctx: &(impl Fn() -> Context + Sync)) {
     loop {
-        let begun = Instant::now();
         let pause = match launch::tend(&ctx()).await {
-            Ok(true) => PLANS.max((begun.elapsed() * TIMES).min(LONGEST)),
-            Ok(false) => EVERY,
+            Ok(Some(took)) => PLANS.max((took * TIMES).min(LONGEST)),
+            Ok(None) => EVERY,
             Err(error) => {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
