@@ -40,11 +40,14 @@ pub(crate) fn own(libvirt: &Connect, id: Id<Instance>, node: Id<Node>) -> Result
     }
 }
 
-/// A domain's mark, if it is a guest of this node.
+/// A domain's mark, if it is a guest of this node. A copy that somebody has made by hand has its original's mark, and is none.
 pub(crate) fn mark_of(domain: &Domain, node: Id<Node>) -> Result<Option<Mark>> {
     let kind = i32::try_from(sys::VIR_DOMAIN_METADATA_ELEMENT).unwrap_or(2);
     match domain.get_metadata(kind, Some(mark::NAMESPACE), sys::VIR_DOMAIN_AFFECT_CONFIG) {
-        Ok(text) => Ok(mark::from_element(&Element::parse(&text)?, node)),
+        Ok(text) => {
+            let id = domain.get_uuid().or_say(|| "libvirt can't say which domain one is")?;
+            Ok(mark::from_element(&Element::parse(&text)?, node).filter(|mark| mark.id.uuid() == id))
+        }
         // A transient domain has no stored description; ours are never transient.
         Err(error)
             if matches!(

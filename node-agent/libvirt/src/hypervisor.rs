@@ -125,8 +125,6 @@ impl Hypervisor for Libvirt {
                 }
             }
             observed.guests.sort_unstable_by_key(Guest::id);
-            // a copy that somebody made by hand has its original's mark
-            observed.guests.dedup_by_key(|guest| guest.id());
             Ok(observed)
         });
         let observed = observed.await?;

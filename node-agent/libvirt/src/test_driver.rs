@@ -131,7 +131,6 @@ impl Hypervisor for TestDriver {
                 }
                 marks.retain(|id, _| there.contains(id));
                 guests.sort_unstable_by_key(Guest::id);
-                guests.dedup_by_key(|guest| guest.id());
                 let files = guests.iter().map(Guest::id).collect();
                 Ok(Arc::new(Observed { guests, files, ..Observed::default() }))
             })

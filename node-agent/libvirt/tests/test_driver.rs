@@ -17,14 +17,18 @@ use cirro_node_agent::test_driver::{self, TestDriver};
 use cirro_node_agent_core::{
     agent::{Agent, Settings},
     desk::{Desk, Papers},
+    guest::Mark,
+    hypervisor::Hypervisor,
 };
 use std::{sync::Arc, time::Duration};
-use tokio::task::JoinHandle;
+use tokio::{sync::Mutex, task::JoinHandle};
 use virt::{connect::Connect, domain::Domain};
 
 const URI: &str = "test:///default";
 const GUESTS: usize = 50;
 const SOON: Duration = Duration::from_mins(1);
+/// The driver has one machine for the whole process, whose domains are counted.
+static MACHINE: Mutex<()> = Mutex::const_new(());
 
 fn start(desk: &Arc<Desk>, node: Id<Node>) -> JoinHandle<()> {
     let settings = Settings { concurrency: 8, heartbeat: Duration::from_millis(500), ..Settings::default() };
@@ -44,6 +48,7 @@ fn all(papers: &Papers, ids: &[Id<Instance>], status: &InstanceStatus) -> Option
 
 #[tokio::test]
 async fn guests_live_and_go_and_an_agent_that_is_killed_makes_none_twice() {
+    let _machine = MACHINE.lock().await;
     let libvirt = Connect::open(Some(URI)).unwrap();
     let foreign = libvirt.list_all_domains(0).unwrap().len();
     let (desk, node) = (Arc::new(Desk::new(None)), Id::new());
@@ -85,6 +90,25 @@ async fn guests_live_and_go_and_an_agent_that_is_killed_makes_none_twice() {
     assert_eq!(count(&libvirt, &ids), (0, 0));
     assert_eq!(libvirt.list_all_domains(0).unwrap().len(), foreign);
     agent.abort();
+}
+
+#[tokio::test]
+async fn a_copy_that_was_made_by_hand_is_no_guest() {
+    let _machine = MACHINE.lock().await;
+    let (libvirt, node, spec) = (Connect::open(Some(URI)).unwrap(), Id::new(), spec(0));
+    let driver = TestDriver::new(node, URI).unwrap();
+    driver.build(&spec, &Mark::of(&spec)).await.unwrap();
+    let before = driver.observe().await.unwrap();
+    let original = Domain::lookup_by_uuid(&libvirt, spec.id.uuid()).unwrap();
+    let (xml, copys) = (original.get_xml_desc(0).unwrap(), Id::<Instance>::new().to_string());
+    let xml = xml.replace(&format!("<uuid>{}</uuid>", spec.id), &format!("<uuid>{copys}</uuid>"));
+    let xml = xml.replace(&format!("<name>{}</name>", original.get_name().unwrap()), &format!("<name>{copys}</name>"));
+    let copy = Domain::define_xml(&libvirt, &xml).unwrap();
+    assert!(copy.get_xml_desc(0).unwrap().contains(&spec.id.to_string()), "it has its original's mark");
+    let after = driver.observe().await.unwrap();
+    copy.undefine().unwrap();
+    driver.remove(spec.id).await.unwrap();
+    assert_eq!((before.guests.len(), before), (1, after));
 }
 
 #[test]
