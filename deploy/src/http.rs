@@ -17,16 +17,11 @@ use cirro_server::{
 };
 use std::{
     net::{SocketAddr, TcpListener},
-    num::NonZero,
     sync::Arc,
-    thread::available_parallelism,
     time::Duration,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
-/// The most threads that answer. There are more than processors: each answers in turn what its own connections have asked, so
-/// that with few of them a page waits behind the reports of half of all nodes; the processors are shared out among threads.
-const WORKERS: usize = 8;
 /// How long an idle connection is kept.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
@@ -61,7 +56,7 @@ pub(crate) fn start(listener: TcpListener, serving: &Serving<'_>) -> Result<(Ser
     let services: Vec<_> = serving.services.iter().map(|running| running.configure(serving.verifier)).collect();
     let pages = docs(Service::ALL.to_vec());
     let (status, metrics) = (Teller::configure(serving.teller.clone()), Exporter::configure(serving.exporter.clone()));
-    let workers = available_parallelism().map_or(WORKERS, NonZero::get).saturating_mul(4).min(WORKERS);
+    let workers = std::thread::available_parallelism().map_or(2, |n| n.get().min(4));
     let server = HttpServer::new(move || {
         let plain =
             DefaultHeaders::new().add(("x-content-type-options", "nosniff")).add(("referrer-policy", "no-referrer"));

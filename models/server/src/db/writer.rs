@@ -97,10 +97,6 @@ fn attempt<T>(
     Attempt { outcome, lost_race, written: tx.written, enqueued: tx.enqueued }
 }
 
-/// How nice the writer is (setpriority(2)): it has a third of the weight of a thread that is not. What a launch changes keeps it busy
-/// for seconds, and who asks for a page must not wait behind that.
-const NICE: i32 = 5;
-
 /// The writer of a SQLite database; it ends when dropped.
 pub(crate) struct Writer(mpsc::Sender<Box<dyn Write>>);
 
@@ -114,8 +110,6 @@ impl Writer {
     ) -> Result<Self> {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let work = move || {
-            // where that is refused it is a thread like others
-            let _ = rustix::process::setpriority_process(None, NICE);
             let telling = Telling { feed: &feed, commits: &commits, fuse: &fuse };
             work(connection, receiver, &caches, &telling);
         };
