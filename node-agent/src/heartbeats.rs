@@ -2,7 +2,7 @@
 //! each would cost both ends several times as much.
 
 use crate::{control_plane::ControlPlane, pulse::Listener};
-use cirro_models::Result;
+use cirro_models::{Error, Result};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::mpsc::{Receiver, channel};
 
@@ -34,19 +34,19 @@ async fn request(to: &dyn ControlPlane, every: Duration, mut wheel: Listener) ->
     let beating = async move {
         tokio::pin!(life);
         loop {
-            tokio::select! { () = &mut life => break, () = tokio::time::sleep(every) => {} }
+            tokio::select! { () = &mut life => return Ok::<_, Error>(()), () = tokio::time::sleep(every) => {} }
             wheel.alive().await;
-            // who does not take one before the next is due is too slow to need both
-            let _ = beat.try_send(());
+            // a way on which one is still waiting when the next is due leads nowhere: compute would hear nothing for minutes
+            beat.try_send(()).map_err(|_| Error::unavailable("nobody takes the heartbeats"))?;
         }
     };
     let heard = to.heartbeats(beats);
     tokio::pin!(heard);
     tokio::select! {
         heard = &mut heard => return heard,
-        () = beating => {}
+        beaten = beating => beaten?,
     }
-    let late = |_| cirro_models::Error::unavailable("compute does not say that it has heard the heartbeats");
+    let late = |_| Error::unavailable("compute does not say that it has heard the heartbeats");
     tokio::time::timeout(ANSWER, heard).await.map_err(late)?
 }
 
@@ -54,6 +54,15 @@ async fn request(to: &dyn ControlPlane, every: Duration, mut wheel: Listener) ->
 mod tests {
     use super::*;
     use crate::{desk::Desk, pulse::Pulse};
+    use async_trait::async_trait;
+    use cirro_models::{
+        compute::{
+            assignment::{ImageSpec, NodeAssignment},
+            report::NodeReport,
+        },
+        storage::assignment::{StorageAssignment, StorageReport},
+    };
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
     const BEAT: Duration = Duration::from_secs(10);
 
@@ -89,6 +98,44 @@ mod tests {
         desk.with(|papers| papers.down = false);
         pass(10, Some(&pulse)).await;
         assert!(heard() >= away + 8, "it is heard again");
+        sending.abort();
+    }
+
+    /// A way to compute that is open and leads nowhere, and how often it was taken.
+    #[derive(Default)]
+    struct Nowhere(AtomicUsize);
+
+    #[async_trait]
+    impl ControlPlane for Nowhere {
+        async fn heartbeats(&self, beats: Heartbeats) -> Result<()> {
+            self.0.fetch_add(1, Relaxed);
+            let _untaken = beats;
+            std::future::pending().await
+        }
+        async fn compute_assignment(&self, _: Option<&str>, _: Duration) -> Result<Option<NodeAssignment>> {
+            unreachable!("only heartbeats go there")
+        }
+        async fn storage_assignment(&self, _: Option<&str>, _: Duration) -> Result<Option<StorageAssignment>> {
+            unreachable!("only heartbeats go there")
+        }
+        async fn report(&self, _: &NodeReport, _: &str) -> Result<()> {
+            unreachable!("only heartbeats go there")
+        }
+        async fn storage_report(&self, _: &StorageReport, _: &str) -> Result<()> {
+            unreachable!("only heartbeats go there")
+        }
+        async fn fetch_image(&self, _: &ImageSpec, _: &mut tokio::fs::File) -> Result<()> {
+            unreachable!("only heartbeats go there")
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_way_that_leads_nowhere_is_given_up_with_the_second_beat() {
+        let ((pulse, wheel), nowhere) = (Pulse::new(), Arc::new(Nowhere::default()));
+        let sending = tokio::spawn(send(nowhere.clone(), BEAT, wheel));
+        pass(60, Some(&pulse)).await;
+        let taken = nowhere.0.load(Relaxed);
+        assert!((25..=31).contains(&taken), "{taken} requests in the time of 60 heartbeats");
         sending.abort();
     }
 }
