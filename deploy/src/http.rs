@@ -22,6 +22,9 @@ use std::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 
+/// How long a new connection may take to say what it asks, as with nginx. Where much more is asked than can be done, callers and we
+/// are late: who is told 408 then has done nothing wrong.
+const FIRST_WORDS: Duration = Duration::from_mins(1);
 /// How long an idle connection is kept.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
@@ -75,6 +78,7 @@ pub(crate) fn start(listener: TcpListener, serving: &Serving<'_>) -> Result<(Ser
     })
     .workers(workers)
     .keep_alive(KEEP_ALIVE)
+    .client_request_timeout(FIRST_WORDS)
     // small answers must not wait for the acknowledgement of earlier ones
     .tcp_nodelay(true)
     .shutdown_timeout(serving.grace.as_secs())
