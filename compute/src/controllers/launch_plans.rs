@@ -1,6 +1,6 @@
 //! Launch plans: looked at, held, launched and undone.
 
-use crate::launch::{self, Expansion, PLACEMENT, Referenced, UndoPlan, references, take};
+use crate::launch::{self, Expansion, PLACEMENT, Rates, Referenced, UndoPlan, references, take};
 use async_trait::async_trait;
 use cirro_models::{
     Context, Created, Deleted, Error, Generation, Result, Timestamp,
@@ -80,6 +80,7 @@ impl Controller<LaunchPlan> for LaunchPlans {
             })
         };
         let updated = ctx.write(write).await?;
+        ctx.stores().part::<Rates>()?.forget(id);
         expansion.wake();
         Ok(updated)
     }

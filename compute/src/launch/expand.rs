@@ -27,11 +27,12 @@ const BATCH: usize = 1000;
 /// How many plans go on in one round.
 const PLANS: i64 = 100;
 
-/// How this process makes the instances of large plans.
+/// How this process makes the instances of large plans, and how its tasks hear that a plan moves.
 #[derive(Debug)]
 pub struct Expansion {
     batch: usize,
     wake: Notify,
+    tend: Notify,
 }
 
 impl Default for Expansion {
@@ -43,19 +44,24 @@ impl Default for Expansion {
 impl Expansion {
     /// So many instances in one transaction, and one at least.
     pub fn by(batch: usize) -> Self {
-        Self { batch: batch.max(1), wake: Notify::new() }
+        Self { batch: batch.max(1), wake: Notify::new(), tend: Notify::new() }
     }
     pub(crate) fn batch(&self) -> usize {
         self.batch
     }
-    /// A plan may have something to be made of it.
+    /// A plan moves: something may have to be made of it, and its progress is of interest.
     pub(crate) fn wake(&self) {
         self.wake.notify_one();
+        self.tend.notify_one();
     }
-    /// Waits until that is said, or for this long: another process may have accepted a plan.
+    /// Waits until that is said, or for this long: another process may have accepted a plan. It is for who makes instances.
     pub(crate) async fn woken(&self, longest: Duration) {
         // that nobody has said so is no error
         let _ = tokio::time::timeout(longest, self.wake.notified()).await;
+    }
+    /// The same for who looks after plans.
+    pub(crate) async fn woken_to_tend(&self, longest: Duration) {
+        let _ = tokio::time::timeout(longest, self.tend.notified()).await;
     }
 }
 

@@ -23,29 +23,41 @@ use cirro_server::{OwnerContext, Tx};
 use diesel::prelude::*;
 use parking_lot::Mutex;
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     time::{Duration, Instant},
 };
 
-/// How many plans are looked after at once.
-const BATCH: i64 = 100;
+/// How many plans are looked after in one round.
+const BATCH: usize = 100;
+/// How many plans may move at once; more have to wait for others to rest.
+const MOVING: i64 = 10_000;
 /// How many instances begin in one transaction.
 const BEGUN: i64 = 1000;
 /// Over how long a rate is measured.
 const WINDOW: Duration = Duration::from_secs(5);
 
-/// How many instances of each plan ran at which moments, as this process has seen it.
+/// The first pause after a look that has shown nothing new.
+const FIRST: Duration = Duration::from_millis(100);
+/// The longest pause between two looks at a plan that stays as it is.
+const LONGEST: Duration = Duration::from_secs(1);
+
+/// How many instances of each plan ran at which moments, as this process has seen it, and when it is looked at again.
 #[derive(Default)]
 pub(crate) struct Rates(Mutex<HashMap<Id<LaunchPlan>, Seen>>);
 
-/// Moments, and how many ran then.
-type Seen = VecDeque<(Instant, i64)>;
+#[derive(Default)]
+struct Seen {
+    /// Moments, and how many ran then.
+    ran: VecDeque<(Instant, i64)>,
+    /// Nothing of it has changed with the last look: how long ago that was, and how long to wait after it.
+    rests: Option<(Instant, Duration)>,
+}
 
 impl Rates {
     /// How many came to run per second lately.
     fn per_second(&self, plan: Id<LaunchPlan>, running: i64) -> f64 {
         let (mut seen, now) = (self.0.lock(), Instant::now());
-        let seen = seen.entry(plan).or_default();
+        let seen = &mut seen.entry(plan).or_default().ran;
         while seen.len() > 1 && seen.front().is_some_and(|(at, _)| now - *at > WINDOW) {
             seen.pop_front();
         }
@@ -55,8 +67,30 @@ impl Rates {
         let more = u32::try_from(running - before).unwrap_or(0);
         if seconds < 0.05 { 0.0 } else { (f64::from(more) / seconds * 10.0).round() / 10.0 }
     }
-    fn forget(&self, plan: Id<LaunchPlan>) {
+    /// It is at rest, or somebody has changed what is wanted of it: it is looked at with the next round.
+    pub(crate) fn forget(&self, plan: Id<LaunchPlan>) {
         self.0.lock().remove(&plan);
+    }
+    /// Whether it is to be looked at: one that waits for a node that hangs is counted seldom, or many of them would keep the
+    /// writer from others.
+    fn is_due(&self, plan: Id<LaunchPlan>) -> bool {
+        let seen = self.0.lock();
+        seen.get(&plan).and_then(|seen| seen.rests).is_none_or(|(since, pause)| since.elapsed() >= pause)
+    }
+    fn looked(&self, plan: Id<LaunchPlan>, changed: bool) {
+        let mut all = self.0.lock();
+        if changed {
+            all.entry(plan).and_modify(|seen| seen.rests = None);
+        } else {
+            let seen = all.entry(plan).or_default();
+            let pause = seen.rests.map_or(FIRST, |(_, pause)| (pause * 2).min(LONGEST));
+            seen.rests = Some((Instant::now(), pause));
+        }
+    }
+    /// Plans that do not move any more are not remembered.
+    fn keep(&self, moving: &[Id<LaunchPlan>]) {
+        let moving: HashSet<&Id<LaunchPlan>> = moving.iter().collect();
+        self.0.lock().retain(|plan, _| moving.contains(plan));
     }
 }
 
@@ -72,30 +106,39 @@ pub(crate) async fn tend(ctx: &Context) -> Result<Option<Duration>> {
             let over = launchplan_rows::expires_at.lt(now.store()).and(launchplan_rows::status.ne_all(resting));
             launchplan_rows::table
                 .filter(launchplan_rows::status.eq_any(moving).or(over))
+                // those that have not changed for longest first, so that none waits for ever
+                .order(launchplan_rows::updated_at)
                 .select(launchplan_rows::id)
-                .limit(BATCH)
+                .limit(MOVING)
                 .load(c)
                 .map_err(Error::internal)
         })
         .await?;
     let rates = ctx.stores().part::<Rates>()?;
     let any = elsewhere::step(ctx).await? | !plans.is_empty();
+    let plans: Vec<Id<LaunchPlan>> = plans.into_iter().map(|id| Id::from_uuid(id.0)).collect();
+    rates.keep(&plans);
     let mut took = Duration::ZERO;
-    for plan in plans {
-        let (id, rates) = (Id::from_uuid(plan.0), rates.clone());
-        // from its begin: that it waits for its turn costs nobody anything
-        took += ctx
-            .write(move |tx| {
-                let begun = Instant::now();
-                step(tx, id, now, &rates).map(|()| begun.elapsed())
-            })
-            .await?;
+    for id in plans.into_iter().filter(|id| rates.is_due(*id)).take(BATCH) {
+        let measured = rates.clone();
+        let write = move |tx: &mut Tx<'_>| {
+            // from its begin: that it waits for its turn costs nobody anything
+            let begun = Instant::now();
+            let before = tx.find::<LaunchPlan>(id)?;
+            step(tx, before.clone(), now, &measured)?;
+            let version = |plan: Option<LaunchPlan>| plan.map(|plan| plan.meta.version);
+            Ok((begun.elapsed(), version(tx.find(id)?) != version(before)))
+        };
+        let (time, changed) = ctx.write(write).await?;
+        rates.looked(id, changed);
+        took += time;
     }
     Ok(any.then_some(took))
 }
 
-fn step(tx: &mut Tx<'_>, id: Id<LaunchPlan>, now: Timestamp, rates: &Rates) -> Result<()> {
-    let Some(mut plan) = tx.find::<LaunchPlan>(id)? else { return Ok(()) };
+fn step(tx: &mut Tx<'_>, found: Option<LaunchPlan>, now: Timestamp, rates: &Rates) -> Result<()> {
+    let Some(mut plan) = found else { return Ok(()) };
+    let id = plan.id;
     if plan.status == PlanStatus::Held {
         // nothing of it moves: there is nothing to count
         return if plan.held_until.is_none_or(|until| until < now) { expire(tx, &plan) } else { Ok(()) };

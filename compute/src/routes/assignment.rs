@@ -28,7 +28,10 @@ use cirro_server::{
 };
 use diesel::prelude::*;
 use serde::Deserialize;
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 use tokio::{sync::Semaphore, time::Instant};
 use utoipa::openapi::{HttpMethod, OpenApi, PathItem, response::ResponseBuilder};
 
@@ -112,12 +115,12 @@ impl Default for Orders {
 fn concerned(c: &mut AnyConnection, changes: &[Change]) -> Result<Concerned> {
     let rows_of =
         |path: &'static str| changes.iter().filter(move |change| change.model == path).map(|change| change.id);
-    let instances: Vec<Id<Instance>> = rows_of(Instance::PATH).map(Id::from_uuid).collect();
+    // a launch changes each of its instances several times
+    let instances: HashSet<Id<Instance>> = rows_of(Instance::PATH).map(Id::from_uuid).collect();
+    let instances = Vec::from_iter(instances);
     // one that has been taken from a node is ordered away there
     let mut nodes = records::ordered_away(c, &instances)?;
-    let asks = |row: &Instance| row.observed_generation != row.generation || row.meta.deleted_at.is_some();
-    let rows = Instance::select(c, &instances).map_err(Error::internal)?;
-    nodes.extend(rows.iter().filter(|row| asks(row)).filter_map(|row| row.node_id));
+    nodes.extend(asked_of(c, &instances)?);
     let actions: Vec<_> = rows_of(InstanceAction::PATH).map(Id::from_uuid).collect();
     let actions = InstanceAction::select(c, &actions).map_err(Error::internal)?;
     nodes.extend(actions.iter().filter(|row| row.status == ActionStatus::Pending).filter_map(|row| row.node_id));
@@ -129,6 +132,23 @@ fn concerned(c: &mut AnyConnection, changes: &[Change]) -> Result<Concerned> {
     // one that is being destroyed has a tombstone
     nodes.extend(guests.iter().filter(|row| row.meta.deleted_at.is_some()).map(|row| row.node_id));
     Ok(Concerned::These(nodes.into_iter().map(Id::uuid).collect()))
+}
+
+/// The nodes that have not followed the wish of these instances, or have to remove them. Whole rows would be most of what a launch
+/// reads.
+fn asked_of(c: &mut AnyConnection, instances: &[Id<Instance>]) -> Result<Vec<Id<Node>>> {
+    let mut nodes = Vec::new();
+    for some in instances.chunks(MAX_VALUES) {
+        let behind = instance_rows::observed_generation.ne(instance_rows::generation);
+        let asking: Vec<Option<GuidValue>> = instance_rows::table
+            .filter(instance_rows::id.eq_any(some.iter().map(Column::store)))
+            .filter(behind.or(instance_rows::deleted_at.is_not_null()))
+            .select(instance_rows::node_id)
+            .load(c)
+            .map_err(Error::internal)?;
+        nodes.extend(asking.into_iter().flatten().map(|node| Id::from_uuid(node.0)));
+    }
+    Ok(nodes)
 }
 
 /// The whole assignment, with the bodies of what the node has not followed yet (of all, without `known`).

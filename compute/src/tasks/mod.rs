@@ -28,9 +28,16 @@ pub async fn run(ctx: impl Fn() -> Context + Send + Sync) {
 
 async fn plans(ctx: &(impl Fn() -> Context + Sync)) {
     loop {
-        let pause = match launch::tend(&ctx()).await {
+        let ctx = ctx();
+        let pause = match launch::tend(&ctx).await {
             Ok(Some(took)) => PLANS.max((took * TIMES).min(LONGEST)),
-            Ok(None) => EVERY,
+            Ok(None) => {
+                match ctx.stores().part::<Expansion>() {
+                    Ok(expansion) => expansion.woken_to_tend(EVERY).await,
+                    Err(_) => tokio::time::sleep(EVERY).await,
+                }
+                continue;
+            }
             Err(error) => {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,

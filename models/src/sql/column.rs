@@ -87,11 +87,11 @@ quantities!(MiB, GiB, Vcpus, Count, Generation, Bytes);
 
 /// A nested value as JSON.
 pub fn store_json<T: Serialize>(value: &T) -> JsonValue {
-    JsonValue(serde_json::to_value(value).unwrap_or_default())
+    JsonValue(serde_json::to_string(value).unwrap_or_else(|_| "null".to_owned()))
 }
 /// A nested value from JSON.
 pub fn load_json<T: DeserializeOwned>(stored: JsonValue) -> Result<T, String> {
-    serde_json::from_value(stored.0).map_err(|error| error.to_string())
+    serde_json::from_str(&stored.0).map_err(|error| error.to_string())
 }
 /// The error of a row that holds what this release can't understand.
 pub fn unreadable(detail: String) -> DieselError {

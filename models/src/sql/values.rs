@@ -13,15 +13,16 @@ use diesel::{
     sql_types as st,
     sqlite::Sqlite,
 };
+use std::io::Write;
 
 /// A value of a [`Guid`] column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, AsExpression, FromSqlRow)]
 #[diesel(sql_type = Guid)]
 pub struct GuidValue(pub uuid::Uuid);
-/// A value of a [`Json`] column.
+/// A value of a [`Json`] column, as its text: it is parsed once, into what it is for.
 #[derive(Debug, Clone, PartialEq, AsExpression, FromSqlRow)]
 #[diesel(sql_type = Json)]
-pub struct JsonValue(pub serde_json::Value);
+pub struct JsonValue(pub String);
 /// A value of an [`Instant`] column: microseconds after 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
 #[diesel(sql_type = Instant)]
@@ -29,6 +30,8 @@ pub struct InstantValue(pub i64);
 
 /// PostgreSQL counts its microseconds from 2000-01-01.
 const PG_EPOCH_MICROS: i64 = 946_684_800_000_000;
+/// The version of jsonb's binary form, which is this byte and the text (PostgreSQL 15, `jsonb_recv`).
+const PG_JSONB: u8 = 1;
 
 impl ToSql<Guid, Pg> for GuidValue {
     fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
@@ -53,23 +56,28 @@ impl FromSql<Guid, Sqlite> for GuidValue {
 }
 impl ToSql<Json, Pg> for JsonValue {
     fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
-        <serde_json::Value as ToSql<st::Jsonb, Pg>>::to_sql(&self.0, out)
+        out.write_all(&[PG_JSONB])?;
+        out.write_all(self.0.as_bytes())?;
+        Ok(IsNull::No)
     }
 }
 impl ToSql<Json, Sqlite> for JsonValue {
     fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Sqlite>) -> serialize::Result {
-        out.set_value(self.0.to_string());
+        out.set_value(self.0.as_str());
         Ok(IsNull::No)
     }
 }
 impl FromSql<Json, Pg> for JsonValue {
     fn from_sql(value: <Pg as Backend>::RawValue<'_>) -> deserialize::Result<Self> {
-        <serde_json::Value as FromSql<st::Jsonb, Pg>>::from_sql(value).map(Self)
+        match value.as_bytes().split_first() {
+            Some((&PG_JSONB, text)) => Ok(Self(std::str::from_utf8(text)?.to_owned())),
+            _ => Err("a jsonb value of an unknown version".into()),
+        }
     }
 }
 impl FromSql<Json, Sqlite> for JsonValue {
     fn from_sql(mut value: <Sqlite as Backend>::RawValue<'_>) -> deserialize::Result<Self> {
-        Ok(Self(serde_json::from_str(value.read_text())?))
+        Ok(Self(value.read_text().to_owned()))
     }
 }
 impl ToSql<Instant, Pg> for InstantValue {

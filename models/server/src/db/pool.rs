@@ -7,8 +7,9 @@ use cirro_models::{
     sql::AnyConnection,
 };
 use diesel::r2d2::R2D2Connection;
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use std::{
+    collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
@@ -17,7 +18,10 @@ use std::{
     thread,
     time::Duration,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{Semaphore, oneshot},
+    time::timeout,
+};
 use tracing::Span;
 
 /// How many queries may wait; more are refused, so that a slow database shows as a clear answer.
@@ -31,27 +35,65 @@ type Query = Box<dyn FnOnce(&mut AnyConnection) -> bool + Send>;
 static BELL: Bell = Bell::new(Alert::DatabaseUnreachable);
 
 /// The threads; they end when the pool is dropped.
-pub(crate) struct Pool(mpsc::Sender<Query>);
+pub(crate) struct Pool(Arc<Queue>);
+
+/// What waits for a thread. One is woken for each query, and no other.
+struct Queue {
+    state: Mutex<State>,
+    more: Condvar,
+    room: Semaphore,
+}
+
+#[derive(Default)]
+struct State {
+    queries: VecDeque<Query>,
+    is_closed: bool,
+}
+
+impl Queue {
+    fn push(&self, query: Query) {
+        self.state.lock().queries.push_back(query);
+        self.more.notify_one();
+    }
+    /// The next one; none when nothing will come any more.
+    fn pop(&self) -> Option<Query> {
+        let mut state = self.state.lock();
+        while state.queries.is_empty() && !state.is_closed {
+            self.more.wait(&mut state);
+        }
+        let next = state.queries.pop_front()?;
+        self.room.add_permits(1);
+        Some(next)
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.0.state.lock().is_closed = true;
+        self.0.more.notify_all();
+    }
+}
 
 impl Pool {
     pub(crate) fn start(connections: Vec<AnyConnection>, url: &Url) -> Result<Self> {
-        let (sender, receiver) = mpsc::channel::<Query>(QUEUE);
-        let receiver = Arc::new(Mutex::new(receiver));
+        let (state, more, room) = (Mutex::default(), Condvar::new(), Semaphore::new(QUEUE));
+        // its threads end with it, also when not all of them could begin
+        let pool = Self(Arc::new(Queue { state, more, room }));
         let losses = Arc::new(AtomicU64::new(0));
         for (n, connection) in connections.into_iter().enumerate() {
-            let (receiver, losses) = (receiver.clone(), losses.clone());
+            let (queue, losses) = (pool.0.clone(), losses.clone());
             let mut link = Link { connection, url: url.clone(), losses, known: 0 };
             thread::Builder::new()
                 .name(format!("db-{n}"))
-                .spawn(move || work(&mut link, &receiver))
+                .spawn(move || work(&mut link, &queue))
                 .map_err(Error::internal)?;
         }
-        Ok(Self(sender))
+        Ok(pool)
     }
 
     /// How many queries wait for a thread.
     pub(crate) fn waiting(&self) -> usize {
-        self.0.max_capacity() - self.0.capacity()
+        self.0.state.lock().queries.len()
     }
     pub(crate) async fn run<T: Send + 'static>(
         &self,
@@ -68,9 +110,12 @@ impl Pool {
             let _ = answer.send(if away { Err(unreachable()) } else { outcome });
             !away
         });
-        if self.0.send_timeout(query, PATIENCE).await.is_err() {
-            return Err(Error::unavailable("the database is overloaded: try again in a moment"));
+        match timeout(PATIENCE, self.0.room.acquire()).await {
+            // whoever takes the query makes room again
+            Ok(Ok(room)) => room.forget(),
+            _ => return Err(Error::unavailable("the database is overloaded: try again in a moment")),
         }
+        self.0.push(query);
         answered.await.map_err(|_| Error::internal("a database thread ended"))?
     }
 }
@@ -103,10 +148,8 @@ impl Link {
     }
 }
 
-fn work(link: &mut Link, queue: &Mutex<mpsc::Receiver<Query>>) {
-    loop {
-        let next = queue.lock().blocking_recv();
-        let Some(query) = next else { return };
+fn work(link: &mut Link, queue: &Queue) {
+    while let Some(query) = queue.pop() {
         link.mend();
         if !query(&mut link.connection) {
             link.lost();

@@ -5,32 +5,47 @@ use actix_web::{
     http::header::{self, HeaderValue},
     web::Bytes,
 };
-use cirro_models::{Context, Error, Generation, Model, Result, Service};
-use serde::Serialize;
+use cirro_models::{Context, Error, Generation, Model, Service};
+use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Map, Value};
 
 /// A row with links to itself and to what it names.
 #[derive(Serialize)]
-pub(crate) struct Linked<'m, M> {
+pub(crate) struct Linked<'m, M: Model> {
     #[serde(flatten)]
     model: &'m M,
     #[serde(flatten)]
     once: Map<String, Value>,
-    links: Map<String, Value>,
+    links: Links<'m, M>,
 }
 
-fn link(service: Service, path: &str, id: uuid::Uuid) -> Value {
-    format!("/{}/v1/{path}/{id}", service.name()).into()
+/// The links of a row, written where they go: a list has hundreds of them.
+struct Links<'m, M>(&'m M);
+
+impl<M: Model> Serialize for Links<'_, M> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let refs = self.0.refs();
+        let mut links = serializer.serialize_map(Some(refs.len() + 1))?;
+        links.serialize_entry("self", &Link(M::SERVICE, M::PATH, self.0.id().uuid()))?;
+        for (name, service, path, id) in refs {
+            links.serialize_entry(name, &Link(service, path, id))?;
+        }
+        links.end()
+    }
+}
+
+struct Link(Service, &'static str, uuid::Uuid);
+
+impl Serialize for Link {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(service, path, id) = self;
+        serializer.collect_str(&format_args!("/{}/v1/{path}/{id}", service.name()))
+    }
 }
 
 /// The row with its links; `once` is what no other answer will hold.
 pub(crate) fn linked<M: Model>(model: &M, once: Map<String, Value>) -> Linked<'_, M> {
-    let mut links = Map::new();
-    links.insert("self".to_owned(), link(M::SERVICE, M::PATH, model.id().uuid()));
-    for (name, service, path, id) in model.refs() {
-        links.insert(name.to_owned(), link(service, path, id));
-    }
-    Linked { model, once, links }
+    Linked { model, once, links: Links(model) }
 }
 
 /// The `ETag` of a row with this version.
@@ -46,7 +61,7 @@ pub(crate) struct Rendered<M> {
 }
 
 impl<M: Model> Rendered<M> {
-    pub(crate) fn of(row: M) -> Result<Self> {
+    pub(crate) fn of(row: M) -> cirro_models::Result<Self> {
         let body = serde_json::to_vec(&linked(&row, Map::new())).map_err(Error::internal)?.into();
         let etag = HeaderValue::try_from(etag(row.meta().version)).map_err(Error::internal)?;
         Ok(Self { row, body, etag })
