@@ -4,7 +4,7 @@
 //! `remote IDENTITY IMAGES CREDENTIAL-DIR TOKEN-FILE USER-IDS-FILE`, addresses as `HOST:PORT`; the images are those that
 //! the token's project has.
 
-use cirro_client::{Credential, Http, Params, Place, Reach};
+use cirro_client::{Credential, Http, Place, Reach};
 use cirro_models::{
     Context, Id, Page, Service, Stores, Verbs,
     identity::{Secret, User},
@@ -102,7 +102,7 @@ fn stack(credential: &Credential, identity: &str, images: &str) -> Result<Arc<Ht
     let place = |service, address: &str| Ok::<_, Failed>((service, format!("tcp://{address}").parse::<Place>()?));
     let places = [place(Service::Identity, identity)?, place(Service::Images, images)?];
     let (tls, site) = (Some(credential.tls()?), Some(credential.site().to_string()));
-    Ok(Arc::new(Http::each_at(&places, &Reach { tls, site, registry_tls: None, params: Params::default() })?))
+    Ok(Arc::new(Http::each_at(&places, &Reach { tls, site, ..Reach::default() })?))
 }
 
 /// One connection with the same certificate.

@@ -16,7 +16,7 @@ use crate::{
     metrics::Exporter,
     tasks,
 };
-use cirro_client::{Credential, Http, Params, Place, Reach, Tls, registry};
+use cirro_client::{Credential, Http, Place, Reach, Tls, registry};
 use cirro_models::{Error, Result, Service, SiteRole};
 use cirro_server::{tls::ServingTls, token::Verifier};
 use status::Teller;
@@ -97,7 +97,7 @@ fn others(options: &Options, credential: &Credential, tls: &Tls) -> Result<Arc<H
     let place = |service| Ok((service, options.registry_of(service).parse::<Place>()?));
     let places = others.map(place).collect::<Result<Vec<_>>>()?;
     let (registry_tls, site) = (Some(credential.registry_tls(tls)), Some(credential.site().to_string()));
-    let reach = Reach { tls: Some(tls.clone()), site, registry_tls, params: Params::default() };
+    let reach = Reach { tls: Some(tls.clone()), site, registry_tls, ..Reach::default() };
     Http::each_at(&places, &reach).map(Arc::new)
 }
 

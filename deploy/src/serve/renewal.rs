@@ -1,7 +1,7 @@
 //! What keeps the certificate of a process fresh.
 
 use crate::serve::Options;
-use cirro_client::{Credential, Http, Params, Place, Reach, Renewal, Tls};
+use cirro_client::{Credential, Http, Place, Reach, Renewal, Tls};
 use cirro_models::{Result, Service};
 use cirro_server::tls::ServingTls;
 use std::{path::Path, sync::Arc};
@@ -24,7 +24,7 @@ pub(crate) fn asking(
     swapped: impl Fn(&Credential) -> Result<()> + Send + Sync + 'static,
 ) -> Result<Renewal> {
     let (registry_tls, site) = (Some(held.registry_tls(calls)), Some(held.site().to_string()));
-    let reach = Reach { tls: Some(calls.clone()), site, registry_tls, params: Params::default() };
+    let reach = Reach { tls: Some(calls.clone()), site, registry_tls, ..Reach::default() };
     let http = Arc::new(Http::each_at(&[(Service::Identity, place.parse::<Place>()?)], &reach)?);
     let calls = calls.clone();
     let swap = move |fresh: &Credential| {

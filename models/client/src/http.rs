@@ -26,7 +26,7 @@ use hyper::{
     header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue},
 };
 use serde::{Serialize, de::DeserializeOwned};
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 use tokio::time::Instant;
 use tower::ServiceExt;
 
@@ -74,6 +74,8 @@ pub struct Reach {
     pub registry_tls: Option<Tls>,
     /// The layers' parameters.
     pub params: Params,
+    /// The services whose silent connections are asked at another pace than `params` say whether anybody is there.
+    pub pings: Vec<(Service, Duration)>,
 }
 
 /// An answer whose body is a stream.
@@ -117,7 +119,7 @@ impl Http {
                 return Err(Error::invalid("url", format!("{what}: use https:// or give a certificate for TLS")));
             }
             let tls = reach.tls.as_ref().map(|tls| role.map_or_else(|| tls.clone(), |role| tls.expecting(&role)));
-            Ok((*service, reach.way(service.name(), place, tls, &metrics)?))
+            Ok((*service, reach.pinging(*service).way(service.name(), place, tls, &metrics)?))
         };
         let ways = places.iter().map(way).collect::<Result<_>>()?;
         Ok(Self { base: "the site".to_owned(), prefix: String::new(), ways: Ways::Each(ways), metrics })
@@ -260,6 +262,14 @@ impl Http {
 }
 
 impl Reach {
+    /// The same with the pace of this service.
+    fn pinging(&self, service: Service) -> Self {
+        let mut reach = self.clone();
+        if let Some((_, ping)) = self.pings.iter().find(|(named, _)| *named == service) {
+            reach.params.connect.ping = *ping;
+        }
+        reach
+    }
     fn way(&self, service: &str, place: &Place, tls: Option<Tls>, metrics: &Arc<Metrics>) -> Result<Way> {
         let known = Endpoints::at(place, tls.is_some(), self.registry_tls.clone())?;
         // an https address needs TLS even where nothing was said of it

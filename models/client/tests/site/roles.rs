@@ -15,7 +15,7 @@ pub(crate) const COMPUTE: &str = "cirro://lab/service/compute";
 pub(crate) fn client(server: &Server, tls: &Tls) -> Arc<Http> {
     let pool = PoolParams { age: Duration::ZERO, ..PoolParams::default() };
     let params = Params { pool, ..Params::default() };
-    let reach = Reach { tls: Some(tls.clone()), site: Some("lab".to_owned()), registry_tls: None, params };
+    let reach = Reach { tls: Some(tls.clone()), site: Some("lab".to_owned()), params, ..Reach::default() };
     let place = format!("tcp://{}", server.address()).parse::<Place>().unwrap();
     Arc::new(Http::each_at(&[(Service::Compute, place)], &reach).unwrap())
 }
