@@ -2,7 +2,7 @@
 
 use cirro_deploy::simulated::{Boot, Failing, Simulation};
 use clap::Args;
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 /// How simulated nodes fare, on which scripts meet failures before users do.
 #[derive(Debug, Args)]
@@ -21,6 +21,10 @@ pub(crate) struct Fare {
     /// Virtual processors of each simulated node, with 4 GiB of memory each
     #[arg(long, value_name = "N", default_value_t = Simulation::VCPUS, requires = "simulate")]
     node_vcpus: u32,
+    /// Give simulated machines a watchdog, which stops their guests when they have not heard from compute for so many seconds. What is
+    /// lost is then taken over without switching machines off
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=600), requires = "simulate")]
+    watchdog: Option<u64>,
     /// Append a line for all that is done to simulated guests: time, node, instance, what, and JSON that tells more. Machines begin with
     /// what it says is there: take a new one for a new site
     #[arg(long, value_name = "FILE", requires = "simulate")]
@@ -30,7 +34,8 @@ pub(crate) struct Fare {
 impl Fare {
     /// So many nodes that fare so.
     pub(crate) fn of(self, nodes: u32, first: u32) -> Simulation {
-        let Self { seed, fail, boot_ms, node_vcpus, ledger } = self;
-        Simulation { nodes, first, seed, failing: fail, boot: boot_ms, vcpus: node_vcpus, ledger }
+        let Self { seed, fail, boot_ms, node_vcpus, watchdog, ledger } = self;
+        let watchdog = watchdog.map(Duration::from_secs);
+        Simulation { nodes, first, seed, failing: fail, boot: boot_ms, vcpus: node_vcpus, watchdog, ledger }
     }
 }

@@ -51,6 +51,7 @@ pub fn service_with(database: Database, takeover: Takeover) -> Owner {
         .answers(routes::assignment::routes, routes::assignment::describe)
         .answers(routes::report::routes, routes::report::describe)
         .answers(routes::heartbeat::routes, routes::heartbeat::describe)
+        .answers(routes::lease::routes, routes::lease::describe)
         .answers(routes::capacity::routes, routes::capacity::describe)
         .answers(routes::why_not::routes, routes::why_not::describe)
         .audits(|ctx| Box::pin(audit::walk(ctx)))

@@ -186,7 +186,12 @@ mod tests {
         NodeReport {
             boot_id: Uuid::nil(),
             sequence,
-            node: NodeSeen { accelerator: Accelerator::Simulated, message: None, agent_version: "0.1".to_owned() },
+            node: NodeSeen {
+                accelerator: Accelerator::Simulated,
+                message: None,
+                agent_version: "0.1".to_owned(),
+                watchdog_s: None,
+            },
             instances: vec![seen],
             gone: vec![],
             unclaimed: vec![],

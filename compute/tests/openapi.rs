@@ -38,6 +38,7 @@ async fn no_operation_shows_or_changes_what_is_another_projects() {
         ("nodeassignment", site.node.to_string()),
         ("nodereport", site.node.to_string()),
         ("nodeheartbeat", site.node.to_string()),
+        ("nodelease", site.node.to_string()),
         ("quota", site.actors.project.to_string()),
         // a flavor is the site's, and everybody reads it: somebody's id is none of a flavor
         ("flavor", instance.to_string()),

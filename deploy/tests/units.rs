@@ -36,6 +36,7 @@ fn systemd_understands_the_shipped_units() {
         ("cirro@compute-1.service", process),
         ("cirro-bus.service", shipped("cirro-bus.service")),
         ("cirro-node-agent.service", shipped("cirro-node-agent.service")),
+        ("cirro-watchdog.service", shipped("cirro-watchdog.service")),
     ];
     assert_eq!(said_of(&units), "");
     let wrong = units[1].1.replace("KillMode=", "KilMode=");

@@ -16,6 +16,7 @@ use crate::{
     seen::{self, Told, Untold},
     story::Story,
     watch,
+    watchdog::{self, Watchdog},
 };
 use cirro_models::{
     compute::report::{NodeReport, NodeSeen},
@@ -67,26 +68,60 @@ pub struct Agent {
     control_plane: Arc<dyn ControlPlane>,
     hypervisor: Arc<dyn Hypervisor>,
     settings: Settings,
+    watchdog: Option<Arc<dyn Watchdog>>,
 }
 
 impl Agent {
     /// An agent that has not begun.
     pub fn new(control_plane: Arc<dyn ControlPlane>, hypervisor: Arc<dyn Hypervisor>, settings: Settings) -> Self {
-        Self { control_plane, hypervisor, settings }
+        Self { control_plane, hypervisor, settings, watchdog: None }
+    }
+    /// The same, which gets leases for this watchdog.
+    #[must_use]
+    pub fn watched_by(self, watchdog: Arc<dyn Watchdog>) -> Self {
+        Self { watchdog: Some(watchdog), ..self }
     }
 
     /// Works until `stop` is ready, then finishes what is under way. Dropping the future instead is like `kill -9`:
     /// another agent goes on from what there is. Guests run on in either case.
-    pub async fn run(self, stop: impl Future<Output = ()> + Send) {
+    pub async fn run(self, stop: impl Future<Output = ()> + Send) -> Ended {
         let (to_instances, instances) = tokio::sync::watch::channel(None);
         let (to_volumes, volumes) = tokio::sync::watch::channel(None);
+        let (may_ask, asks) = tokio::sync::watch::channel(self.watchdog.is_none());
         let (pulse, turns) = Pulse::new();
         let mut watches = JoinSet::new();
-        let wait = self.settings.wait;
-        watches.spawn(heartbeats::send(self.control_plane.clone(), self.settings.heartbeat, turns.clone()));
-        watches.spawn(watch::instances(self.control_plane.clone(), wait, turns.clone(), to_instances));
-        watches.spawn(watch::volumes(self.control_plane.clone(), wait, turns, to_volumes));
-        Wheel::new(self, pulse, instances, volumes).turn(watches, stop).await;
+        let (wait, plane) = (self.settings.wait, &self.control_plane);
+        watches.spawn(heartbeats::send(plane.clone(), self.settings.heartbeat, turns.clone()));
+        watches.spawn(when_allowed(asks.clone(), watch::instances(plane.clone(), wait, turns.clone(), to_instances)));
+        watches.spawn(when_allowed(asks, watch::volumes(plane.clone(), wait, turns.clone(), to_volumes)));
+        let (plane, watchdog) = (plane.clone(), self.watchdog.clone());
+        let unwatched = async move {
+            match watchdog {
+                Some(watchdog) => watchdog::keep(plane, watchdog, turns, may_ask).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = Wheel::new(self, pulse, instances, volumes).turn(watches, stop) => Ended::Told,
+            () = unwatched => Ended::Unwatched,
+        }
+    }
+}
+
+/// Why an agent has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to.
+    Told,
+    /// Its guests may not run any more, or are watched from now on: what it knows counts no more, and another one should begin.
+    Unwatched,
+}
+
+/// Does this as soon as orders may be asked for.
+async fn when_allowed(mut asks: Receiver<bool>, then: impl Future<Output = ()>) {
+    if asks.wait_for(|may| *may).await.is_ok() {
+        drop(asks);
+        then.await;
     }
 }
 
@@ -151,8 +186,8 @@ impl Wheel {
         loop {
             self.memory.now = self.began.elapsed();
             let wake = self.once().await;
-            self.pulse.beat();
             let pause = wake.saturating_sub(self.began.elapsed());
+            self.pulse.beat(pause);
             tokio::select! {
                 () = &mut stop => break,
                 Some(done) = self.work.join_next_with_id() => self.ended(done),
@@ -294,10 +329,15 @@ impl Wheel {
             return;
         }
         let health = self.agent.hypervisor.health().await;
+        let within = match &self.agent.watchdog {
+            Some(watchdog) => watchdog.within().await,
+            None => None,
+        };
         let node = NodeSeen {
             accelerator: health.accelerator,
             message: health.message,
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+            watchdog_s: within.map(|within| i64::try_from(within.as_secs()).unwrap_or(i64::MAX)),
         };
         let mut rest = NodeReport {
             console_logs: self.consoles.waiting(),

@@ -25,6 +25,9 @@ pub trait ControlPlane: Send + Sync + 'static {
     /// Passes heartbeats on to compute until they end, and returns when it says that it has heard them.
     async fn heartbeats(&self, beats: Heartbeats) -> Result<()>;
 
+    /// Asks compute whether the guests here may go on, which would be stopped after so long without a yes. `Ok` is one.
+    async fn lease(&self, within: Duration) -> Result<()>;
+
     /// Tells compute what was seen and done, under this request id; `Ok` means that it is recorded there.
     async fn report(&self, report: &NodeReport, id: &str) -> Result<()>;
 

@@ -71,7 +71,7 @@ mod tests {
         for _ in 0..beats {
             let _ = tokio::time::timeout(BEAT, std::future::pending::<()>()).await;
             if let Some(wheel) = wheel {
-                wheel.beat();
+                wheel.beat(Duration::ZERO);
             }
         }
     }
@@ -87,7 +87,7 @@ mod tests {
         let hung = heard();
         pass(100, None).await;
         assert_eq!(heard(), hung, "the wheel does not turn");
-        pulse.beat();
+        pulse.beat(Duration::ZERO);
         pass(10, Some(&pulse)).await;
         assert!(heard() >= hung + 8, "it turns again");
 
@@ -116,6 +116,9 @@ mod tests {
             unreachable!("only heartbeats go there")
         }
         async fn storage_assignment(&self, _: Option<&str>, _: Duration) -> Result<Option<StorageAssignment>> {
+            unreachable!("only heartbeats go there")
+        }
+        async fn lease(&self, _: Duration) -> Result<()> {
             unreachable!("only heartbeats go there")
         }
         async fn report(&self, _: &NodeReport, _: &str) -> Result<()> {

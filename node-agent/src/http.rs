@@ -28,9 +28,11 @@ use tokio::io::AsyncWriteExt;
 /// How long an answer may take beyond what the control plane may hold it.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// How often a silent connection is asked whether anybody is there. Who is not heard there is not taken for silent yet when that
-/// comes out, and finds another process.
-const PING: Duration = Duration::from_secs(30);
+/// How often a silent connection is asked whether anybody is there: to ask ten thousand nodes' costs more than their heartbeats. Who is
+/// not heard by compute is not taken for silent yet when that comes out, and finds another process; from storage only orders
+/// would be late, but the bus ends what is silent for two minutes.
+const PINGS: [(Service, Duration); 2] =
+    [(Service::Compute, Duration::from_secs(40)), (Service::Storage, Duration::from_secs(90))];
 
 /// How long a connection is used: ten thousand nodes that shook hands anew every few minutes would keep the services busy, and
 /// with less they would still find other processes of a service within the hour.
@@ -82,8 +84,7 @@ impl HttpControlPlane {
         let (tls, place) = (credential.tls()?, place(url)?);
         let places = Service::ALL.map(|service| (service, place.clone()));
         let site = Some(credential.site().to_string());
-        let mut reach = Reach { tls: Some(tls.clone()), site, ..Reach::default() };
-        reach.params.connect.ping = PING;
+        let mut reach = Reach { tls: Some(tls.clone()), site, pings: PINGS.to_vec(), ..Reach::default() };
         reach.params.pool.age = AGE;
         let http = Arc::new(Http::each_at(&places, &reach)?);
         let swap = move |fresh: &Credential| tls.swap(fresh.ca(), Some(&fresh.identity()?));
@@ -171,6 +172,14 @@ impl ControlPlane for HttpControlPlane {
         let piece = |beat: Option<()>| beat.map(|()| Ok(Bytes::from_static(b".")));
         let pieces = stream::poll_fn(move |cx| beats.poll_recv(cx).map(piece));
         let answer = self.http().upload(&ctx, "POST", &path, pieces, &[]).await;
+        let answer = self.checked(answer).await?;
+        self.checked(heard(&answer)).await
+    }
+
+    async fn lease(&self, within: Duration) -> Result<()> {
+        let path = format!("/compute/v1/nodelease/{}?watchdog_s={}", self.node, within.as_secs());
+        let ctx = self.context(within).await?;
+        let answer = self.http().answer(&ctx, "GET", &path, None, &[]).await;
         let answer = self.checked(answer).await?;
         self.checked(heard(&answer)).await
     }

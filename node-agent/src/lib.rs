@@ -40,3 +40,4 @@ pub mod simulated;
 pub mod stopwatch;
 pub mod story;
 pub mod watch;
+pub mod watchdog;

@@ -4,11 +4,11 @@
 use std::time::Duration;
 use tokio::{sync::watch, time::Instant};
 
-/// A wheel that has not turned for this long hangs: it looks every few seconds, and a machine with a thousand guests is
-/// looked over in less than ten.
+/// A wheel that has not turned for this long after it meant to hangs: a machine with a thousand guests is looked over in less than
+/// ten seconds.
 const HANGS: Duration = Duration::from_mins(1);
 
-/// The wheel's side.
+/// The wheel's side: when it means to turn next.
 #[derive(Debug)]
 pub struct Pulse(watch::Sender<Instant>);
 
@@ -22,16 +22,16 @@ impl Pulse {
         let (sender, receiver) = watch::channel(Instant::now());
         (Self(sender), Listener(receiver))
     }
-    /// The wheel has turned.
-    pub fn beat(&self) {
-        self.0.send_replace(Instant::now());
+    /// The wheel has turned, and will again after this pause at the latest.
+    pub fn beat(&self, pause: Duration) {
+        self.0.send_replace(Instant::now() + pause);
     }
 }
 
 impl Listener {
     /// Returns at once while the wheel turns, and otherwise when it does again; never, when it is gone.
     pub async fn alive(&mut self) {
-        let beats = |last: &Instant| last.elapsed() < HANGS;
+        let beats = |next: &Instant| next.elapsed() < HANGS;
         if beats(&self.0.borrow()) {
             return;
         }
@@ -58,8 +58,14 @@ mod tests {
         listener.alive().await;
         advance(Duration::from_secs(2)).await;
         assert!(timeout(HANGS, listener.alive()).await.is_err());
-        pulse.beat();
+        pulse.beat(Duration::ZERO);
         listener.alive().await;
+        pulse.beat(HANGS);
+        advance(HANGS * 2 - Duration::from_secs(1)).await;
+        listener.alive().await;
+        advance(Duration::from_secs(2)).await;
+        assert!(timeout(HANGS, listener.alive()).await.is_err(), "it is late");
+        pulse.beat(Duration::ZERO);
         drop(pulse);
         advance(HANGS).await;
         assert!(timeout(HANGS, listener.alive()).await.is_err(), "an agent that has ended asks no more");

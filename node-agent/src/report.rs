@@ -1,5 +1,5 @@
 //! Decides when to report and what has to be said again. What was not acknowledged is said again; what was, only when
-//! it changes, and all of it every few minutes.
+//! it changes, and all of it every quarter of an hour.
 
 use crate::seen::{Told, Untold};
 use cirro_models::{
@@ -18,7 +18,7 @@ const MAX_INSTANCES: usize = 500;
 /// How often everything is said again at the latest, changed or not. Nothing depends on it: it mends what nobody has thought of.
 /// A node that has nothing to say reports no more often: compute hears its heartbeats, and storage does not ask
 /// whether it lives.
-const SAY_ALL: Duration = Duration::from_mins(5);
+const SAY_ALL: Duration = Duration::from_mins(15);
 /// The pause after a report that was not acknowledged.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -267,16 +267,17 @@ mod tests {
     const BEAT: Duration = Duration::from_secs(10);
 
     fn rest(under_way: Option<UnderWay>) -> NodeReport {
-        let node = NodeSeen { accelerator: Accelerator::Kvm, message: None, agent_version: "1".to_owned() };
+        let node =
+            NodeSeen { accelerator: Accelerator::Kvm, message: None, agent_version: "1".to_owned(), watchdog_s: None };
         NodeReport { under_way, ..of(node) }
     }
 
     /// The moments, in seconds, at which this is reported, each time acknowledged.
     fn reported(holdings: Option<&Holdings>, under_way: Option<&UnderWay>) -> Vec<u64> {
-        // which says all every 150 s
+        // which says all every 450 s
         let mut reporter = NodeReporter::new(Uuid::from_u128(1000), BEAT);
         let mut at = Vec::new();
-        for second in 0..250 {
+        for second in 0..750 {
             let now = Duration::from_secs(second);
             let due =
                 reporter.due(now, Some("1"), rest(under_way.cloned()), |_| Untold::default(), || holdings.cloned());
@@ -290,9 +291,9 @@ mod tests {
 
     #[test]
     fn a_node_with_nothing_to_say_reports_seldom() {
-        assert_eq!(reported(None, None), [0, 150]);
-        assert_eq!(reported(Some(&Holdings::default()), None), [0, 10, 160], "what it holds is told soon");
+        assert_eq!(reported(None, None), [0, 450]);
+        assert_eq!(reported(Some(&Holdings::default()), None), [0, 10, 460], "what it holds is told soon");
         let under_way = UnderWay { what: "building".to_owned(), for_s: 1 };
-        assert_eq!(reported(None, Some(&under_way)).len(), 25, "what does not end is told with every heartbeat");
+        assert_eq!(reported(None, Some(&under_way)).len(), 75, "what does not end is told with every heartbeat");
     }
 }

@@ -17,7 +17,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// asked without pause.
 const SAME_ANSWER_PAUSE: Duration = Duration::from_millis(200);
 /// How often all orders are asked for, although nothing is said to be new: an order that got lost on its way is found.
-const ALL_AGAIN: Duration = Duration::from_mins(5);
+const ALL_AGAIN: Duration = Duration::from_mins(15);
 
 /// Follows compute's orders until nobody listens any more.
 pub async fn instances(

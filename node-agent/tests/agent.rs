@@ -19,7 +19,7 @@ use cirro_models::{
     },
 };
 use cirro_node_agent_core::{
-    agent::{Agent, Settings},
+    agent::{Agent, Ended, Settings},
     desk::{Desk, Papers},
     guest::GuestState,
     hypervisor::Hypervisor,
@@ -32,7 +32,7 @@ use tokio::task::JoinHandle;
 
 const SOON: Duration = Duration::from_secs(20);
 
-fn start(desk: &Arc<Desk>, machine: Arc<dyn Hypervisor>) -> JoinHandle<()> {
+fn start(desk: &Arc<Desk>, machine: Arc<dyn Hypervisor>) -> JoinHandle<Ended> {
     let settings = Settings { concurrency: 64, heartbeat: Duration::from_millis(500), ..Settings::default() };
     tokio::spawn(Agent::new(desk.clone(), machine, settings).run(std::future::pending()))
 }

@@ -14,7 +14,7 @@ use cirro_models::{
     },
 };
 use cirro_node_agent_core::{
-    agent::{Agent, Settings},
+    agent::{Agent, Ended, Settings},
     control_plane::ControlPlane,
     desk::{Desk, Papers},
     guest::{Guest, Mark},
@@ -36,7 +36,7 @@ struct Settled {
     machine: Arc<Simulated>,
     fused: Arc<Fused>,
     held: Arc<Held>,
-    _agent: JoinSet<()>,
+    _agent: JoinSet<Ended>,
 }
 
 async fn settled() -> Settled {

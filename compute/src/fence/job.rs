@@ -1,6 +1,6 @@
 //! The fence of one node, as a job of the work queue, and what is taken over once it is confirmed.
 
-use super::{Fence, Takeover, loss::are_many, turn_off};
+use super::{Takeover, loss::are_many, turn_off, watchdog};
 use crate::{
     claims,
     launch::{PLACEMENT, elsewhere, volumes},
@@ -48,11 +48,6 @@ impl Job for FenceNode {
 
     async fn run(self, ctx: &Context, taken: &Taken) -> Result<()> {
         let takeover = ctx.stores().part::<Takeover>()?;
-        let Some(fence) = &takeover.fence else {
-            let what =
-                "this process has no fence command, and another one wanted it: start each of compute's with the same";
-            return Err(Error::unavailable(what));
-        };
         let id = self.node_id;
         // a process that has just begun can't tell: for it the silence begins now
         let silent_for = ctx.stores().part::<Presence>()?.silent_for(id);
@@ -65,12 +60,15 @@ impl Job for FenceNode {
                 return Err(Error::unavailable(what));
             }
         };
-        tracing::warn!(node = %node.name, "node.fencing: the node is lost; its machine is switched off");
-        if let Err(error) = confirm(ctx, fence.as_ref(), &node, taken).await {
+        tracing::warn!(node = %node.name, "node.fencing: the node is lost; it is seen to that nothing runs there");
+        let stopped = match stop(&takeover, &node).await {
+            Ok(()) => confirm(ctx, &node, taken).await,
+            failed => failed,
+        };
+        if stopped.is_err() {
             ctx.write(move |tx| give_up(tx, id)).await?;
-            return Err(error);
         }
-        Ok(())
+        stopped
     }
 }
 
@@ -127,9 +125,24 @@ fn give_up(tx: &mut Tx<'_>, id: Id<Node>) -> Result<()> {
     tx.change_from(&node, |node| node.status = before).map(drop)
 }
 
-/// Switches the machine off, and takes over what ran there when it is seen to be off.
-async fn confirm(ctx: &Context, fence: &dyn Fence, node: &Node, taken: &Taken) -> Result<()> {
-    turn_off(fence, node, PAUSE).await?;
+/// Returns when nothing runs on the node any more: its machine was seen to be off, or its watchdog was waited for.
+async fn stop(takeover: &Takeover, node: &Node) -> Result<()> {
+    let switched_off = match &takeover.fence {
+        Some(fence) => turn_off(fence.as_ref(), node, PAUSE).await,
+        None => Err(Error::unavailable(
+            "this process has no fence command, and another one wanted it: start each of compute's with the same",
+        )),
+    };
+    let (Err(error), Some(within)) = (&switched_off, watchdog::stops_within(node)) else { return switched_off };
+    if takeover.fence.is_some() {
+        tracing::info!(node = %node.name, %error, "the machine can't be switched off: its watchdog is waited for");
+    }
+    tokio::time::sleep(within).await;
+    Ok(())
+}
+
+/// Takes over what ran on a node where nothing runs any more.
+async fn confirm(ctx: &Context, node: &Node, taken: &Taken) -> Result<()> {
     let used = with_volumes(ctx, node.id).await?;
     let (epoch, id, taken) = (ctx.database()?.feed().epoch(), node.id, taken.clone());
     let moved = ctx.write(move |tx| {
@@ -147,7 +160,7 @@ async fn confirm(ctx: &Context, fence: &dyn Fence, node: &Node, taken: &Taken) -
         take_over(tx, &node, epoch, &used)
     });
     let moved = moved.await?;
-    tracing::warn!(node = %node.name, moved, "node.fenced: the machine is off; what is to be recreated goes elsewhere");
+    tracing::warn!(node = %node.name, moved, "node.fenced: nothing runs there; what is to be recreated goes elsewhere");
     Ok(())
 }
 

@@ -4,21 +4,26 @@
 //! to either. When it stays that, it has instances to be recreated, and the site has a fence, it is *fencing*: from that moment on it gets no orders and its reports are refused, so that nothing that comes
 //! back can start what is about to be moved. It is ordered off, and its power is looked at. Seen to be off, it is *fenced*, in one transaction with
 //! what is moved; if not, it is again what it was, and the fence is tried again later. It is ready again when it reports: it is told
-//! what it must remove like any node.
+//! what it must remove like any node. A node with a watchdog ([`watchdog`]) stops its guests by itself, which is waited for where nothing can
+//! switch it off.
 
 mod command;
 mod forget;
 mod job;
+#[cfg(test)]
+mod leases;
 mod loss;
 #[cfg(test)]
 mod simulation;
 pub(crate) mod stuck;
 pub(crate) mod waiting;
+mod watchdog;
 
 pub use command::FenceCommand;
 pub(crate) use forget::forget;
 pub(crate) use job::{FenceNode, count, with_volumes};
 pub use loss::{Patience, Sight, Verdict, are_many, judge};
+pub(crate) use watchdog::WATCHDOGS_S;
 
 use async_trait::async_trait;
 use cirro_models::{Error, Result, compute::Node};
@@ -48,7 +53,7 @@ pub trait Fence: Send + Sync + 'static {
 /// How this process takes over from lost nodes.
 #[derive(Clone, Default)]
 pub struct Takeover {
-    /// What cuts machines' power; without it nothing is ever taken over.
+    /// What cuts machines' power; without it only nodes with a watchdog are taken over from.
     pub fence: Option<Arc<dyn Fence>>,
     /// How long nodes may be silent, and what they do may take.
     pub patience: Patience,

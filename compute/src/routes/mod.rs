@@ -3,6 +3,7 @@
 pub(crate) mod assignment;
 pub(crate) mod capacity;
 pub(crate) mod heartbeat;
+pub(crate) mod lease;
 pub(crate) mod report;
 pub(crate) mod why_not;
 

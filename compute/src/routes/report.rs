@@ -4,7 +4,7 @@ use crate::{
     backoff::{self, Launches},
     claims,
     controllers::remove_row,
-    fence::{Takeover, stuck, waiting},
+    fence::{self, Takeover, stuck, waiting},
     heartbeats::{Beat, Heartbeats},
     holdings,
     launch::elsewhere,
@@ -146,6 +146,7 @@ fn about_node(tx: &mut Tx<'_>, node: Id<Node>, report: &NodeReport, longest: Dur
         node.accelerator = Some(report.node.accelerator.clone());
         node.message = bounded(report.node.message.as_ref());
         node.agent_version = bounded(Some(&report.node.agent_version));
+        node.watchdog_s = report.node.watchdog_s.filter(|within| fence::WATCHDOGS_S.contains(within));
         node.unclaimed = Count::new(i64::try_from(report.unclaimed.len()).unwrap_or(i64::MAX));
     })?;
     stuck::tell_instances(tx, &stored, &now)?;

@@ -26,6 +26,8 @@ static MANY: Bell = Bell::new(Alert::NodesSilentMany);
 const LOOKS: u32 = 20;
 /// The longest time between two.
 const LONGEST: Duration = Duration::from_secs(3);
+/// How many nodes are written of in one transaction. When a switch or the control plane was away, thousands change together.
+const TOGETHER: usize = 500;
 
 /// How often nodes are looked at.
 pub(super) fn every(ctx: &Context) -> Result<Duration> {
@@ -48,6 +50,7 @@ pub(super) async fn step(ctx: &Context) -> Result<()> {
             )
         });
     }
+    let (mut silent, mut back, mut lost) = (Vec::new(), Vec::new(), Vec::new());
     for node in nodes {
         let stuck_for = presence.stuck_for(node.id, node.status == NodeStatus::Stuck);
         let Some(silent_for) = presence.silent_for(node.id) else {
@@ -59,11 +62,20 @@ pub(super) async fn step(ctx: &Context) -> Result<()> {
         let called = presence.has_called(node.id);
         let sight = Sight { status: &node.status, in_maintenance, silent_for, called, stuck_for };
         match fence::judge(sight, takeover.patience, many) {
-            Verdict::Silent => mark(ctx, node.id).await?,
-            Verdict::Back => back(ctx, node.id).await?,
-            Verdict::Lost if takeover.fence.is_some() => lost(ctx, node.id).await?,
+            Verdict::Silent => silent.push(node.id),
+            Verdict::Back => back.push(node.id),
+            Verdict::Lost if takeover.fence.is_some() || node.has_watchdog => lost.push(node.id),
             Verdict::Lost | Verdict::Leave => {}
         }
+    }
+    for some in silent.chunks(TOGETHER) {
+        mark(ctx, some.to_vec()).await?;
+    }
+    for some in back.chunks(TOGETHER) {
+        welcome(ctx, some.to_vec()).await?;
+    }
+    for node in lost {
+        take_over(ctx, node).await?;
     }
     Ok(())
 }
@@ -73,58 +85,65 @@ struct Brief {
     id: Id<Node>,
     status: NodeStatus,
     mode: NodeMode,
+    has_watchdog: bool,
 }
 
 fn briefs(c: &mut AnyConnection) -> Result<Vec<Brief>> {
-    let rows: Vec<(GuidValue, String, String)> = node_rows::table
-        .select((node_rows::id, node_rows::status, node_rows::mode))
+    let rows: Vec<(GuidValue, String, String, Option<i64>)> = node_rows::table
+        .select((node_rows::id, node_rows::status, node_rows::mode, node_rows::watchdog_s))
         .load(c)
         .map_err(Error::internal)?;
-    let brief = |(id, status, mode): (GuidValue, String, String)| {
-        Ok(Brief { id: Id::from_uuid(id.0), status: NodeStatus::load(status)?, mode: NodeMode::load(mode)? })
+    let brief = |(id, status, mode, watchdog_s): (GuidValue, String, String, Option<i64>)| {
+        let (status, mode) = (NodeStatus::load(status)?, NodeMode::load(mode)?);
+        Ok(Brief { id: Id::from_uuid(id.0), status, mode, has_watchdog: watchdog_s.is_some() })
     };
     rows.into_iter().map(brief).collect::<std::result::Result<_, String>>().map_err(Error::internal)
 }
 
-async fn mark(ctx: &Context, id: Id<Node>) -> Result<()> {
+async fn mark(ctx: &Context, ids: Vec<Id<Node>>) -> Result<()> {
     let marked = ctx.write(move |tx| {
-        let node: Node = tx.get(id)?;
-        if !matches!(node.status, NodeStatus::Ready | NodeStatus::Stuck) {
-            return Ok(None);
+        let mut marked = Vec::new();
+        for id in &ids {
+            // whoever has forgotten it meanwhile leaves nothing to be marked
+            let well = |node: &Node| matches!(node.status, NodeStatus::Ready | NodeStatus::Stuck);
+            let Some(node) = tx.find::<Node>(*id)?.filter(well) else { continue };
+            let node = tx.change_from(&node, |node| {
+                (node.status, node.status_since) = (NodeStatus::Silent, Some(Timestamp::now()));
+                node.stuck = None;
+            })?;
+            waiting::say(tx, &node)?;
+            marked.push(node);
         }
-        let node = tx.change_from(&node, |node| {
-            (node.status, node.status_since) = (NodeStatus::Silent, Some(Timestamp::now()));
-            node.stuck = None;
-        })?;
-        waiting::say(tx, &node)?;
-        Ok(Some(node))
+        Ok(marked)
     });
-    let Some(node) = marked.await? else { return Ok(()) };
-    if node.mode == NodeMode::Maintenance {
-        tracing::info!(node = %node.name, "the node no longer reports: somebody works on it");
-    } else {
-        tracing::warn!(node = %node.name, "node.silent: the node no longer reports; its guests run on");
+    for node in marked.await? {
+        if node.mode == NodeMode::Maintenance {
+            tracing::info!(node = %node.name, "the node no longer reports: somebody works on it");
+        } else {
+            tracing::warn!(node = %node.name, "node.silent: the node no longer reports; its guests run on");
+        }
     }
     Ok(())
 }
 
-/// A node asks for orders again. It may have nothing to report for some minutes, because all that it has said is known.
-async fn back(ctx: &Context, id: Id<Node>) -> Result<()> {
+/// Nodes that ask for orders again. They may have nothing to report for some minutes, because all that they have said is known.
+async fn welcome(ctx: &Context, ids: Vec<Id<Node>>) -> Result<()> {
     ctx.write(move |tx| {
-        let before: Node = tx.get(id)?;
-        if before.status != NodeStatus::Silent {
-            return Ok(());
+        for id in &ids {
+            let silent = |node: &Node| node.status == NodeStatus::Silent;
+            let Some(before) = tx.find::<Node>(*id)?.filter(silent) else { continue };
+            let now = tx.change_from(&before, |node| {
+                (node.status, node.status_since) = (NodeStatus::Ready, Some(Timestamp::now()));
+            })?;
+            stuck::tell_instances(tx, &before, &now)?;
         }
-        let now = tx.change_from(&before, |node| {
-            (node.status, node.status_since) = (NodeStatus::Ready, Some(Timestamp::now()));
-        })?;
-        stuck::tell_instances(tx, &before, &now)
+        Ok(())
     })
     .await
 }
 
 /// Has a node fenced, if anything can be taken over from it.
-async fn lost(ctx: &Context, node: Id<Node>) -> Result<()> {
+async fn take_over(ctx: &Context, node: Id<Node>) -> Result<()> {
     let id = node.store();
     let database = ctx.database()?;
     let something = database.read(move |c| {

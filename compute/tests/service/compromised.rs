@@ -42,6 +42,7 @@ async fn a_compromised_node_gets_and_changes_nothing_that_is_not_its_own() {
         ("nodeassignment", site.node.to_string()),
         ("nodereport", site.node.to_string()),
         ("nodeheartbeat", site.node.to_string()),
+        ("nodelease", site.node.to_string()),
     ];
     let before = everything(&site).await;
 

@@ -13,7 +13,7 @@ use cirro_models::{
     storage::assignment::{StorageAssignment, StorageReport},
 };
 use cirro_node_agent_core::{
-    agent::{Agent, Settings},
+    agent::{Agent, Ended, Settings},
     control_plane::ControlPlane,
     heartbeats::Heartbeats,
     simulated::{Knobs, Simulated},
@@ -63,6 +63,12 @@ impl ControlPlane for Wire {
         let answer = http.upload(&ctx, "POST", &path, pieces, &[]).await?;
         if answer.status == 204 { Ok(()) } else { Err(answer.error()) }
     }
+    async fn lease(&self, within: Duration) -> Result<()> {
+        let server = self.server()?;
+        let path = format!("/compute/v1/nodelease/{}?watchdog_s={}", self.node, within.as_secs());
+        let answer = server.http.answer(&self.actor.over(&server), "GET", &path, None, &[]).await?;
+        if answer.status == 204 { Ok(()) } else { Err(answer.error()) }
+    }
     async fn report(&self, report: &NodeReport, _: &str) -> Result<()> {
         let server = self.server()?;
         let path = format!("/compute/v1/nodereport/{}", self.node);
@@ -82,7 +88,7 @@ impl ControlPlane for Wire {
 pub(crate) struct Machine {
     pub(crate) simulated: Arc<Simulated>,
     wire: Arc<Wire>,
-    agent: Option<JoinHandle<()>>,
+    agent: Option<JoinHandle<Ended>>,
 }
 
 impl Machine {

@@ -29,6 +29,7 @@ mod stops;
 mod stuck;
 mod unclaimed;
 mod user_data;
+mod watchdogs;
 mod why_not;
 
 use cirro_server::testkit::{Backend, schema_differences};

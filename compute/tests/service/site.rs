@@ -205,7 +205,12 @@ impl Site {
         NodeReport {
             boot_id: self.boot,
             sequence: self.sequence.fetch_add(1, Ordering::Relaxed) + 1,
-            node: NodeSeen { accelerator: Accelerator::Simulated, message: None, agent_version: "0.1".to_owned() },
+            node: NodeSeen {
+                accelerator: Accelerator::Simulated,
+                message: None,
+                agent_version: "0.1".to_owned(),
+                watchdog_s: None,
+            },
             instances: vec![],
             gone: vec![],
             unclaimed: vec![],

@@ -4,11 +4,12 @@ use super::{
     Simulation,
     failing::{Ending, Plight, plights},
     threads::Threads,
+    watchdog::Watchdog,
 };
 use cirro_compute::fence::Patience;
 use cirro_models::{Name, Result};
 use cirro_node_agent_core::{
-    agent::{Agent, Settings},
+    agent::{Agent, Ended, Settings},
     control_plane::ControlPlane,
     simulated::{Knobs, Ledger, Simulated},
 };
@@ -21,6 +22,8 @@ use tokio::{sync::watch, time::Instant};
 
 /// A simulated machine tells of every change by itself, so nobody need look often.
 const LOOK: Duration = Duration::from_mins(1);
+/// The pause before an agent that has ended is followed by another one.
+const RESTART: Duration = Duration::from_secs(1);
 
 /// Simulated agents report often enough not to be taken for silent.
 pub(crate) fn settings(patience: Patience) -> Settings {
@@ -57,7 +60,18 @@ impl Lives {
             .recorded(self.ledger.as_ref().map(|ledger| ledger.book(name.clone())));
         let machine = Arc::new(machine);
         self.made.insert(name, machine.clone());
-        let agent = Agent::new(control_plane, machine.clone(), self.settings);
+        let watchdog = self.simulation.watchdog.map(|within| Arc::new(Watchdog::new(within)));
+        if let Some(watchdog) = &watchdog {
+            self.threads.spawn(watchdog.clone().watch(machine.clone()));
+        }
+        let (settings, machine_of_agent) = (self.settings, machine.clone());
+        let agent = move || {
+            let agent = Agent::new(control_plane.clone(), machine_of_agent.clone(), settings);
+            match &watchdog {
+                Some(watchdog) => agent.watched_by(watchdog.clone()),
+                None => agent,
+            }
+        };
         self.threads.spawn(live(agent, machine, self.began, plight, self.end.subscribe()));
         Ok(())
     }
@@ -86,13 +100,18 @@ impl Lives {
     }
 }
 
-/// One agent, until its process ends or it meets its own end.
-async fn live(agent: Agent, machine: Arc<Simulated>, began: Instant, plight: Plight, mut ended: watch::Receiver<()>) {
+/// One agent after the other, until their process ends or they meet their own end.
+async fn live(
+    agent: impl Fn() -> Agent + Send,
+    machine: Arc<Simulated>,
+    began: Instant,
+    plight: Plight,
+    ended: watch::Receiver<()>,
+) {
     if machine.is_lost() {
         tracing::info!("a simulated node stays away: its machine was lost, as the ledger says");
         return;
     }
-    let stop = async move { drop(ended.changed().await) };
     let its_end = async {
         match plight.ending {
             Some((ending, at)) => {
@@ -104,7 +123,7 @@ async fn live(agent: Agent, machine: Arc<Simulated>, began: Instant, plight: Pli
     };
     // the agent's future is dropped there, as by `kill -9`
     let ending = tokio::select! {
-        () = agent.run(stop) => return,
+        () = agents(agent, ended) => return,
         // somebody has switched it off
         () = machine.until_lost() => return,
         ending = its_end => ending,
@@ -114,5 +133,17 @@ async fn live(agent: Agent, machine: Arc<Simulated>, began: Instant, plight: Pli
         && let Err(failure) = machine.lose().await
     {
         tracing::error!(reason = failure.with_causes(), "a simulated machine could not crash");
+    }
+}
+
+/// An agent whose watchdog has stopped its guests is followed by another one, as a service's process is.
+async fn agents(agent: impl Fn() -> Agent + Send, ended: watch::Receiver<()>) {
+    loop {
+        let mut end = ended.clone();
+        let stop = async move { drop(end.changed().await) };
+        if agent().run(stop).await == Ended::Told {
+            return;
+        }
+        tokio::time::sleep(RESTART).await;
     }
 }

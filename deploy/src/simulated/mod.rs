@@ -10,6 +10,7 @@ mod lives;
 pub mod power;
 mod simulation;
 mod threads;
+mod watchdog;
 
 pub use boot::Boot;
 pub use failing::Failing;

@@ -3,7 +3,7 @@
 use super::{Boot, Failing};
 use cirro_models::{Error, GiB, Labels, MiB, Name, Result, Vcpus, compute::node::NewNode};
 use cirro_node_agent_core::simulated::Ledger;
-use std::{ops::Range, path::PathBuf};
+use std::{ops::Range, path::PathBuf, time::Duration};
 
 /// The highest number of a node.
 const LAST: u32 = 99_999;
@@ -31,6 +31,8 @@ pub struct Simulation {
     pub boot: Boot,
     /// Virtual processors of each.
     pub vcpus: u32,
+    /// After how long without a lease their watchdogs stop all guests, if they have some. Nothing can switch these machines off.
+    pub watchdog: Option<Duration>,
     /// Where all that is done to their guests is written down, and read from at the start.
     pub ledger: Option<PathBuf>,
 }

@@ -49,7 +49,8 @@ pub async fn run(
     let data = Data::open(&options.data)?;
     let machines = Arc::new(Machines::beside(fence(options.fence_command.clone())?));
     // without anything that it could act on, a fence would only promise
-    let fences = options.fence_command.is_some() || options.simulation.nodes > 0;
+    let simulated = options.simulation.nodes > 0 && options.simulation.watchdog.is_none();
+    let fences = options.fence_command.is_some() || simulated;
     let fence = fences.then(|| machines.clone() as Arc<dyn Fence>);
     let site = services::open(&data, Takeover { fence, patience: options.patience }).await?;
     let listener = http::bind(options.listen)?;

@@ -22,3 +22,4 @@ mod refusals;
 mod rolling;
 mod start;
 mod torn;
+mod watched;

@@ -193,6 +193,7 @@ async fn a_compromised_node_gets_and_changes_nothing_that_is_not_its_own() {
         ("nodeassignment", theirs.to_string()),
         ("nodereport", theirs.to_string()),
         ("nodeheartbeat", theirs.to_string()),
+        ("nodelease", theirs.to_string()),
     ];
     let before = everything(&operator).await;
     let mut tried = 0;

@@ -15,9 +15,11 @@ choice! {
         Stuck = "stuck",
         /// It has not reported for a while; its guests run on.
         Silent = "silent",
-        /// It was silent or stuck for too long, and its machine is being switched off. It is told nothing and not listened to meanwhile.
+        /// It was silent or stuck for too long, and its machine is being switched off, or its watchdog stops its guests. It is told
+        /// nothing and not listened to meanwhile.
         Fencing = "fencing",
-        /// Its machine was seen to be off after that; what could be was taken over. It is ready again when it reports.
+        /// Its machine was seen to be off after that, or its watchdog has stopped all guests; what could be was taken over. It is
+        /// ready again when it reports.
         Fenced = "fenced",
     }
 }
@@ -95,6 +97,10 @@ pub struct Node {
     /// What it has not finished for too long; absent where everything ends.
     #[model(system, json)]
     pub stuck: Option<Stuck>,
+    /// After how many seconds without compute's word its watchdog has stopped everything there; absent where it has none. Compute
+    /// gives no word for longer than this.
+    #[model(status)]
+    pub watchdog_s: Option<i64>,
     /// When it last became ready, stuck or silent.
     #[model(status)]
     pub status_since: Option<Timestamp>,

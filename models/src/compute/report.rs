@@ -84,6 +84,9 @@ pub struct NodeSeen {
     pub message: Option<String>,
     /// The agent's version.
     pub agent_version: String,
+    /// After how many seconds without a lease its watchdog has stopped all guests; absent where none is running.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watchdog_s: Option<i64>,
 }
 
 /// A guest as its node saw it.

@@ -13,4 +13,5 @@ pub mod mark;
 pub mod network;
 pub mod supervise;
 pub mod test_driver;
+pub mod watchdog;
 pub mod xml;

@@ -11,16 +11,17 @@ use cirro_node_agent::{
     hypervisor::Libvirt,
     supervise,
     test_driver::{self, TestDriver},
+    watchdog,
 };
 use cirro_node_agent_core::{
-    agent::{Agent, Settings},
+    agent::{Agent, Ended, Settings},
     failure::{Failure, OrSay, Result, off_thread},
     http::HttpControlPlane,
     hypervisor::Hypervisor,
 };
 use clap::{Parser, Subcommand};
 use join::Join;
-use std::{io::IsTerminal, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{io::IsTerminal, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -50,6 +51,25 @@ enum Verb {
         #[arg(long)]
         config: PathBuf,
     },
+    /// Stops this host's guests when the control plane has not said for long that they may go on, even if the agent hangs. Where
+    /// it runs, what is to be recreated goes elsewhere when this host is lost, although nobody can switch it off.
+    Watchdog {
+        /// The agent's configuration.
+        #[arg(long)]
+        config: PathBuf,
+        /// After how many seconds without a word.
+        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(5..=300))]
+        within: u64,
+        /// The file with the number of libvirt's process, which is ended, too: it may still be at what it was told.
+        #[arg(long)]
+        daemon_pid_file: Option<PathBuf>,
+        /// A watchdog device, which resets the host if this process ends or can't end a guest.
+        #[arg(long)]
+        device: Option<PathBuf>,
+        /// After how many seconds the device does so: see `wdctl`.
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=300))]
+        device_within: u64,
+    },
     /// Runs a command below a process that takes in its orphans, and ends with the command's code.
     Supervise {
         /// The command and its arguments.
@@ -61,12 +81,28 @@ enum Verb {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     log_to_standard_error();
+    if let Verb::Watchdog { config, within, daemon_pid_file, device, device_within } = arguments.verb {
+        let watch = Config::read(&config).and_then(|config| {
+            watchdog::run(&watchdog::Options {
+                data: config.data_dir,
+                within: Duration::from_secs(within),
+                daemon_pid_file,
+                device,
+                device_within: Duration::from_secs(device_within),
+            })
+        });
+        return ended(watch);
+    }
     // Two threads: everything that takes time is done by libvirt, by QEMU or off these threads.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let outcome = match runtime.or_say(|| "the agent can't start its threads") {
         Ok(runtime) => runtime.block_on(perform(arguments.verb)),
         Err(failure) => Err(failure),
     };
+    ended(outcome)
+}
+
+fn ended(outcome: Result<ExitCode>) -> ExitCode {
     outcome.unwrap_or_else(|failure| {
         eprintln!("cirro-node-agent: {}", failure.with_causes());
         ExitCode::FAILURE
@@ -79,6 +115,8 @@ async fn perform(verb: Verb) -> Result<ExitCode> {
         Verb::Join(join) => join.run().await,
         Verb::Probe { config } => probe(Config::read(&config)?).await,
         Verb::Supervise { command } => supervise::run(&command).await,
+        // it has no runtime
+        Verb::Watchdog { .. } => Ok(ExitCode::FAILURE),
     }
 }
 
@@ -101,8 +139,12 @@ async fn run(config: Config, until_stdin_closes: bool) -> Result<ExitCode> {
     let stop = async move {
         tokio::select! { _ = term.recv() => {}, _ = int.recv() => {}, () = closed => {} }
     };
-    Agent::new(control_plane, hypervisor, settings).run(stop).await;
-    tracing::info!("the node agent has ended; its guests run on");
+    let watchdog = Arc::new(watchdog::Link::new(&config.data_dir));
+    match Agent::new(control_plane, hypervisor, settings).watched_by(watchdog).run(stop).await {
+        Ended::Told => tracing::info!("the node agent has ended; its guests run on"),
+        // whoever has started it starts another one
+        Ended::Unwatched => return Ok(ExitCode::FAILURE),
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -15,7 +15,7 @@ use cirro_models::{
 };
 use cirro_node_agent::test_driver::{self, TestDriver};
 use cirro_node_agent_core::{
-    agent::{Agent, Settings},
+    agent::{Agent, Ended, Settings},
     desk::{Desk, Papers},
     guest::Mark,
     hypervisor::Hypervisor,
@@ -30,7 +30,7 @@ const SOON: Duration = Duration::from_mins(1);
 /// The driver has one machine for the whole process, whose domains are counted.
 static MACHINE: Mutex<()> = Mutex::const_new(());
 
-fn start(desk: &Arc<Desk>, node: Id<Node>) -> JoinHandle<()> {
+fn start(desk: &Arc<Desk>, node: Id<Node>) -> JoinHandle<Ended> {
     let settings = Settings { concurrency: 8, heartbeat: Duration::from_millis(500), ..Settings::default() };
     let driver = TestDriver::new(node, URI).unwrap();
     tokio::spawn(Agent::new(desk.clone(), Arc::new(driver), settings).run(std::future::pending()))

@@ -52,6 +52,9 @@ impl ControlPlane for Held {
     async fn heartbeats(&self, beats: Heartbeats) -> Result<()> {
         self.desk.heartbeats(beats).await
     }
+    async fn lease(&self, within: Duration) -> Result<()> {
+        self.desk.lease(within).await
+    }
     async fn report(&self, report: &NodeReport, id: &str) -> Result<()> {
         assert!(!self.breaks.swap(false, Relaxed), "the way to compute has a fault");
         if *self.holds.borrow() {

@@ -17,7 +17,7 @@ use cirro_node_agent::{
     hypervisor::Libvirt,
 };
 use cirro_node_agent_core::{
-    agent::{Agent, Settings},
+    agent::{Agent, Ended, Settings},
     desk::Desk,
 };
 use openssl::sha::sha256;
@@ -35,7 +35,7 @@ pub struct Bench {
     pub config: Config,
     pub uri: String,
     image: ImageSpec,
-    agent: Option<JoinHandle<()>>,
+    agent: Option<JoinHandle<Ended>>,
     _directory: tempfile::TempDir,
 }
 
