@@ -17,7 +17,7 @@ use cirro_models::{
         launch_plan::{PlanIntent, PlanStatus, launchplan_rows},
         placement::Progress,
     },
-    sql::{Column, GuidValue},
+    sql::{AnyConnection, Column, GuidValue, Table},
 };
 use cirro_server::{OwnerContext, Tx};
 use diesel::prelude::*;
@@ -77,6 +77,10 @@ impl Rates {
         let seen = self.0.lock();
         seen.get(&plan).and_then(|seen| seen.rests).is_none_or(|(since, pause)| since.elapsed() >= pause)
     }
+    /// Whether the last look has shown nothing new.
+    fn has_rested(&self, plan: Id<LaunchPlan>) -> bool {
+        self.0.lock().get(&plan).is_some_and(|seen| seen.rests.is_some())
+    }
     fn looked(&self, plan: Id<LaunchPlan>, changed: bool) {
         let mut all = self.0.lock();
         if changed {
@@ -120,6 +124,10 @@ pub(crate) async fn tend(ctx: &Context) -> Result<Option<Duration>> {
     rates.keep(&plans);
     let mut took = Duration::ZERO;
     for id in plans.into_iter().filter(|id| rates.is_due(*id)).take(BATCH) {
+        if rates.has_rested(id) && ctx.database()?.read(move |c| stays(c, id, now)).await? {
+            rates.looked(id, false);
+            continue;
+        }
         let measured = rates.clone();
         let write = move |tx: &mut Tx<'_>| {
             // from its begin: that it waits for its turn costs nobody anything
@@ -134,6 +142,21 @@ pub(crate) async fn tend(ctx: &Context) -> Result<Option<Duration>> {
         took += time;
     }
     Ok(any.then_some(took))
+}
+
+/// Whether a plan that is being launched is as its row says, and only waits. That is counted where nobody waits for the writer.
+fn stays(c: &mut AnyConnection, id: Id<LaunchPlan>, now: Timestamp) -> Result<bool> {
+    let Some(plan) = LaunchPlan::select(c, &[id]).map_err(Error::internal)?.pop() else { return Ok(true) };
+    let over = plan.expires_at.is_some_and(|at| at < now);
+    let Some(known) = plan.progress.as_ref().filter(|_| plan.status == PlanStatus::Launching && !over) else {
+        return Ok(false);
+    };
+    let waits_for_others = known.count("queued") == 0 && progress::under_way(known) > 0;
+    if !waits_for_others {
+        return Ok(false);
+    }
+    let progress = progress::count(c, id, launched(&plan))?;
+    Ok(known.counts == progress.counts && known.waits == progress.waits)
 }
 
 fn step(tx: &mut Tx<'_>, found: Option<LaunchPlan>, now: Timestamp, rates: &Rates) -> Result<()> {
