@@ -25,6 +25,9 @@ use tokio::signal::unix::{SignalKind, signal};
 /// How long a new connection may take to say what it asks, as with nginx. Where much more is asked than can be done, callers and we
 /// are late: who is told 408 then has done nothing wrong.
 const FIRST_WORDS: Duration = Duration::from_mins(1);
+/// How long it may take to shake hands before that. A caller that is sent away after most of the work would only come again: ten thousand
+/// nodes that did would keep each other out.
+const HANDSHAKE: Duration = Duration::from_secs(30);
 /// How long an idle connection is kept.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
@@ -79,6 +82,7 @@ pub(crate) fn start(listener: TcpListener, serving: &Serving<'_>) -> Result<(Ser
     .workers(workers)
     .keep_alive(KEEP_ALIVE)
     .client_request_timeout(FIRST_WORDS)
+    .tls_handshake_timeout(HANDSHAKE)
     // small answers must not wait for the acknowledgement of earlier ones
     .tcp_nodelay(true)
     .shutdown_timeout(serving.grace.as_secs())

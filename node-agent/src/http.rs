@@ -38,6 +38,10 @@ const PINGS: [(Service, Duration); 2] =
 /// with less they would still find other processes of a service within the hour.
 const AGE: Duration = Duration::from_mins(30);
 
+/// How long a connection may take to open. When thousands of nodes come at once, those that gave up early would only come again, and
+/// what was done for them would be done in vain.
+const OPEN: Duration = Duration::from_secs(15);
+
 /// How long an image's bytes may stop arriving: then it is fetched anew, so that no wait for them is for ever.
 const STALL: Duration = Duration::from_mins(1);
 
@@ -86,6 +90,7 @@ impl HttpControlPlane {
         let site = Some(credential.site().to_string());
         let mut reach = Reach { tls: Some(tls.clone()), site, pings: PINGS.to_vec(), ..Reach::default() };
         reach.params.pool.age = AGE;
+        reach.params.connect.timeout = OPEN;
         let http = Arc::new(Http::each_at(&places, &reach)?);
         let swap = move |fresh: &Credential| tls.swap(fresh.ca(), Some(&fresh.identity()?));
         let renewal = Renewal::new(credential, folder, http.clone(), Box::new(swap));
