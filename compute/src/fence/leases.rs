@@ -100,7 +100,7 @@ impl World {
         self.without == Some(part)
     }
     fn node_now(&self) -> Duration {
-        self.now - self.now * u32::try_from(self.slower).unwrap_or(0) / 100
+        self.now * u32::try_from(100 - self.slower).unwrap_or(100) / 100
     }
     fn begin_anew(&mut self) {
         self.agent += 1;

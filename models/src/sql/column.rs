@@ -90,6 +90,7 @@ pub fn store_json<T: Serialize>(value: &T) -> JsonValue {
     JsonValue(serde_json::to_string(value).unwrap_or_else(|_| "null".to_owned()))
 }
 /// A nested value from JSON.
+#[allow(clippy::needless_pass_by_value, reason = "as `Column::load` takes what was read")]
 pub fn load_json<T: DeserializeOwned>(stored: JsonValue) -> Result<T, String> {
     serde_json::from_str(&stored.0).map_err(|error| error.to_string())
 }

@@ -115,7 +115,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
                 tracing::error!("compute has not said for too long that the guests may go on: they are stopped");
                 watchdog.end_who_starts(options);
             }
-            watchdog.stop_guests(&options.data)
+            stop_guests(&options.data)
         } else {
             if std::mem::replace(&mut over, false) {
                 tracing::info!("compute says again that guests may run");
@@ -190,18 +190,20 @@ impl Watchdog {
             daemon.kill("the process that starts guests");
         }
     }
+}
 
-    /// Stops what runs; says whether nothing is left of it.
-    fn stop_guests(&self, data: &Path) -> bool {
-        match prey::guests(data) {
-            Ok(guests) => {
-                guests.iter().for_each(|guest| guest.kill("a guest"));
-                guests.is_empty()
+/// Stops what runs; says whether nothing is left of it.
+fn stop_guests(data: &Path) -> bool {
+    match prey::guests(data) {
+        Ok(guests) => {
+            for guest in &guests {
+                guest.kill("a guest");
             }
-            Err(error) => {
-                tracing::error!(%error, "the processes of this machine can't be seen");
-                false
-            }
+            guests.is_empty()
+        }
+        Err(error) => {
+            tracing::error!(%error, "the processes of this machine can't be seen");
+            false
         }
     }
 }
