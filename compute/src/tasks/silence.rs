@@ -234,4 +234,42 @@ mod tests {
             assert_eq!(status(&ctx, node).await, NodeStatus::Ready, "it asks for orders again");
         }
     }
+
+    #[tokio::test]
+    async fn nodes_that_fall_silent_or_come_back_together_are_written_of_in_one_transaction() {
+        let scratch = Backend::Postgres.open(crate::MIGRATIONS).await.unwrap();
+        let running = Owner::mount_together(vec![crate::service(scratch.database.clone())]).remove(0);
+        let ctx = running.own_context();
+        let (vcpus, memory, disk) = (Vcpus::new(8), MiB::new(1024), GiB::new(10));
+        let presence = ctx.stores().part::<Presence>().unwrap();
+        let mut nodes = Vec::new();
+        for name in ["one", "two", "three"] {
+            let node = crate::defaults::node(&ctx, name.parse().unwrap(), vcpus, memory, disk).await.unwrap();
+            let ready =
+                move |tx: &mut cirro_server::Tx<'_>| tx.change::<Node>(node, |row| row.status = NodeStatus::Ready);
+            ctx.write(ready).await.unwrap();
+            presence.begin(node);
+            nodes.push(node);
+        }
+        let feed = ctx.database().unwrap().feed().clone();
+        for becomes in [NodeStatus::Silent, NodeStatus::Ready] {
+            let reader = feed.clone();
+            let begin = ctx.database().unwrap().read(move |c| reader.end(c)).await.unwrap();
+            for node in &nodes {
+                presence.heard(*node);
+                if becomes == NodeStatus::Silent {
+                    presence.backdate(*node, SILENT + Duration::from_secs(1));
+                }
+            }
+            step(&ctx).await.unwrap();
+            let reader = feed.clone();
+            let changes = ctx.database().unwrap().read(move |c| reader.after(c, begin, 100)).await.unwrap();
+            let mut transactions: Vec<_> = changes.iter().map(|change| change.position.transaction).collect();
+            transactions.dedup();
+            assert_eq!((changes.len(), transactions.len()), (3, 1), "{becomes}");
+            for node in &nodes {
+                assert_eq!(status(&ctx, *node).await, becomes);
+            }
+        }
+    }
 }
