@@ -94,7 +94,8 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     umask(Mode::from_raw_mode(0o077));
     let _lock = lock(&options.data)?;
     let kept = Kept::at(&options.data)?;
-    let until = kept.read();
+    // one of a watchdog that took longer is cut short: compute may have been told by now that this one does not
+    let until = kept.read().map(|until| until.min(now() + options.within));
     let lease = Mutex::new(Lease { within: options.within, until });
     let mut device = Device::open(options)?;
     let listener = listen(&socket(&options.data))?;
@@ -148,7 +149,11 @@ impl Watchdog {
                 agents.push(prey);
             }
             let _ = self.talk(agent);
-            self.agents.lock().retain(|other| other.pid() != mine);
+            // one that has connected twice is still there once
+            let mut agents = self.agents.lock();
+            if let Some(at) = agents.iter().position(|other| other.pid() == mine) {
+                agents.swap_remove(at);
+            }
         };
         // an agent that is not listened to gets no lease, which is safe
         let _ = thread::Builder::new().name("agent".to_owned()).spawn(listen);
