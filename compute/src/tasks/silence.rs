@@ -256,9 +256,10 @@ mod tests {
             let reader = feed.clone();
             let begin = ctx.database().unwrap().read(move |c| reader.end(c)).await.unwrap();
             for node in &nodes {
-                presence.heard(*node);
                 if becomes == NodeStatus::Silent {
                     presence.backdate(*node, SILENT + Duration::from_secs(1));
+                } else {
+                    presence.heard(*node);
                 }
             }
             step(&ctx).await.unwrap();

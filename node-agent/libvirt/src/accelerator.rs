@@ -1,6 +1,6 @@
-//! Decides between KVM and TCG by trying. That `/dev/kvm` is there and opens proves nothing: on some nested machines a
-//! boot sector runs under KVM and a Linux kernel never gets past its decompressor. So something is really booted, a
-//! kernel if there is one, and has to speak within seconds.
+//! Decides between KVM and TCG by trying. That `/dev/kvm` is there and opens proves nothing, nor does a boot sector that runs: on
+//! some nested machines a Linux kernel never gets past its decompressor under KVM. So a kernel is really booted, and has to speak
+//! within seconds. Where there is none to try with, nothing is proven.
 
 use crate::{
     access::QemuUser,
@@ -24,9 +24,6 @@ use virt_sys as sys;
 /// A kernel speaks after 0.3 s under KVM; a machine so slow that it takes longer than this is no better than TCG.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Prints a byte on the first serial port and halts: `mov dx, 3f8h; mov al, 'K'; out dx, al; cli; hlt; jmp $-1`.
-const BOOT_SECTOR: [u8; 10] = [0xba, 0xf8, 0x03, 0xb0, b'K', 0xee, 0xfa, 0xf4, 0xeb, 0xfd];
-
 /// What a trial has shown, kept in the data directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Verdict {
@@ -47,9 +44,15 @@ pub async fn decide(libvirt: &Arc<Connection>, config: &Config) -> Result<Accele
         return Ok(Accelerator::Tcg);
     }
     let kept = config.data_dir.join("accelerator.json");
-    let kernel = config.probe_kernel.clone().or_else(newest_kernel);
+    let Some(kernel) = config.probe_kernel.clone().or_else(newest_kernel) else {
+        tracing::info!(
+            "there is no Linux kernel in /boot to try KVM with, so guests are emulated, which is ten times slower: name a kernel as \
+             probe_kernel in the agent's configuration, or say there that accelerator is kvm"
+        );
+        return Ok(Accelerator::Tcg);
+    };
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
-    let tried_with = kernel.as_ref().map_or("a boot sector".to_owned(), |kernel| kernel.display().to_string());
+    let tried_with = kernel.display().to_string();
     let known = fs::read(&kept).ok().and_then(|text| serde_json::from_slice::<Verdict>(&text).ok());
     let known = known.filter(|verdict| verdict.boot == boot && verdict.tried_with == tried_with);
     let verdict = if let Some(verdict) = known {
@@ -69,8 +72,8 @@ fn newest_kernel() -> Option<PathBuf> {
     kernels.filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("vmlinuz-"))).max()
 }
 
-/// Whether something that is booted under KVM says a word in time.
-async fn boots(libvirt: &Arc<Connection>, data: &Path, kernel: Option<PathBuf>) -> Result<bool> {
+/// Whether this kernel, booted under KVM, says a word in time.
+async fn boots(libvirt: &Arc<Connection>, data: &Path, kernel: PathBuf) -> Result<bool> {
     let directory = data.join("probe");
     let place = directory.clone();
     let spoke = libvirt.with(move |libvirt| {
@@ -81,7 +84,7 @@ async fn boots(libvirt: &Arc<Connection>, data: &Path, kernel: Option<PathBuf>) 
         }
         let log = place.join("console.log");
         fs::write(&log, []).or_say(|| format!("can't write {}", log.display()))?;
-        let xml = machine(&place, kernel.as_deref(), &log)?.write()?;
+        let xml = machine(&place, &kernel, &log)?.write()?;
         let started = Domain::create_xml(libvirt, &xml, sys::VIR_DOMAIN_START_AUTODESTROY);
         let domain = match started {
             Ok(domain) => domain,
@@ -91,7 +94,7 @@ async fn boots(libvirt: &Arc<Connection>, data: &Path, kernel: Option<PathBuf>) 
             }
         };
         // A kernel's set-up code speaks before the decompressor, which is where broken machines stop.
-        let word: &[u8] = if kernel.is_some() { b"Linux version" } else { b"K" };
+        let word = b"Linux version";
         let end = Instant::now() + LIMIT;
         let mut spoke = false;
         while !spoke && Instant::now() < end {
@@ -107,35 +110,16 @@ async fn boots(libvirt: &Arc<Connection>, data: &Path, kernel: Option<PathBuf>) 
     Ok(spoke)
 }
 
-/// The smallest machine that can boot the thing.
-fn machine(place: &Path, kernel: Option<&Path>, log: &Path) -> Result<Element> {
-    let mut os =
-        Element::new("os").child(Element::new("type").with("arch", "x86_64").with("machine", "pc").text("hvm"));
-    let mut devices =
-        Element::new("devices").child(Element::new("controller").with("type", "usb").with("model", "none"));
-    if let Some(kernel) = kernel {
-        // libvirt gives files to QEMU's user, so it gets a copy of the host's kernel.
-        let copy = place.join("kernel");
-        fs::copy(kernel, &copy).or_say(|| format!("can't copy the kernel {}", kernel.display()))?;
-        os = os
-            .child(Element::new("kernel").text(copy.display()))
-            .child(Element::new("cmdline").text("earlyprintk=serial,ttyS0,115200 console=ttyS0 panic=-1"));
-    } else {
-        let mut sector = vec![0; 512];
-        sector[..BOOT_SECTOR.len()].copy_from_slice(&BOOT_SECTOR);
-        sector[510..].copy_from_slice(&[0x55, 0xaa]);
-        let disk = place.join("sector.img");
-        fs::write(&disk, sector).or_say(|| format!("can't write {}", disk.display()))?;
-        os = os.child(Element::new("boot").with("dev", "hd"));
-        devices = devices.child(
-            Element::new("disk")
-                .with("type", "file")
-                .with("device", "disk")
-                .child(Element::new("driver").with("name", "qemu").with("type", "raw"))
-                .child(Element::new("source").with("file", disk.display()))
-                .child(Element::new("target").with("dev", "hda").with("bus", "ide")),
-        );
-    }
+/// The smallest machine that can boot the kernel.
+fn machine(place: &Path, kernel: &Path, log: &Path) -> Result<Element> {
+    // libvirt gives files to QEMU's user, so it gets a copy
+    let copy = place.join("kernel");
+    fs::copy(kernel, &copy).or_say(|| format!("can't copy the kernel {}", kernel.display()))?;
+    let os = Element::new("os")
+        .child(Element::new("type").with("arch", "x86_64").with("machine", "pc").text("hvm"))
+        .child(Element::new("kernel").text(copy.display()))
+        .child(Element::new("cmdline").text("earlyprintk=serial,ttyS0,115200 console=ttyS0 panic=-1"));
+    let devices = Element::new("devices").child(Element::new("controller").with("type", "usb").with("model", "none"));
     let serial = Element::new("serial")
         .with("type", "file")
         .child(Element::new("source").with("path", log.display()).with("append", "on"));
