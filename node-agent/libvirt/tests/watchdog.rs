@@ -12,7 +12,7 @@ use std::{
 };
 
 const AGENT: &str = env!("CARGO_BIN_EXE_cirro-node-agent");
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 /// The shortest lease that it can be told of.
 const WITHIN: u64 = 5;
 
@@ -135,7 +135,7 @@ fn without_a_lease_agent_daemon_and_guests_are_ended_and_nobody_else() {
     let begun = Instant::now();
     assert!(agent.lease(true) && agent.lease(false) && guest.runs());
     wait_until("the guest is ended", || guest.is_killed());
-    assert!(begun.elapsed() >= Duration::from_secs(WITHIN) - Duration::from_millis(50), "it was ended too early");
+    assert!(begun.elapsed() >= Duration::from_secs(WITHIN), "it was ended too early");
     wait_until("its agent and the daemon were", || agent.process.is_killed() && daemon.is_killed());
     let mut late = host.guest();
     wait_until("what begins now is ended, too", || late.is_killed());
