@@ -74,6 +74,8 @@ pub(crate) async fn keep(
         may_ask.send_replace(tenure != Tenure::None);
         wheel.alive().await;
         let pause = match (watchdog.within().await, tenure) {
+            // it has gone before anything was asked: the next agent does not wait for it
+            (None, Tenure::None) => return,
             (None, _) => LOOK,
             (Some(_), Tenure::Unwatched) => {
                 tracing::info!("a watchdog has begun: the agent begins anew with it");
@@ -102,8 +104,9 @@ pub(crate) async fn keep(
                 }
             },
         };
-        let end = if let Tenure::Until(until) = tenure { until.saturating_sub(watchdog.now()) } else { pause };
-        sleep(pause.min(end)).await;
+        // the end of the last lease is not slept through; one that is over already ends nothing while the watchdog is away
+        let rest = if let Tenure::Until(until) = tenure { until.saturating_sub(watchdog.now()) } else { pause };
+        sleep(if rest.is_zero() { pause } else { pause.min(rest) }).await;
     }
 }
 
@@ -137,7 +140,7 @@ mod tests {
     use super::*;
     use crate::{desk::Desk, pulse::Pulse};
     use parking_lot::Mutex;
-    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
     use tokio::time::{Instant, advance};
 
     const S: Duration = Duration::from_secs(1);
@@ -159,6 +162,7 @@ mod tests {
     }
 
     struct Played {
+        asked: AtomicUsize,
         began: Instant,
         lease: Mutex<Lease>,
         there: AtomicBool,
@@ -167,7 +171,7 @@ mod tests {
     impl Played {
         fn new(there: bool) -> Arc<Self> {
             let lease = Mutex::new(Lease { within: 30 * S, until: None });
-            Arc::new(Self { began: Instant::now(), lease, there: AtomicBool::new(there) })
+            Arc::new(Self { asked: AtomicUsize::new(0), began: Instant::now(), lease, there: AtomicBool::new(there) })
         }
         fn is_over(&self) -> bool {
             self.lease.lock().is_over(self.now())
@@ -180,6 +184,7 @@ mod tests {
             self.began.elapsed()
         }
         async fn within(&self) -> Option<Duration> {
+            self.asked.fetch_add(1, Relaxed);
             self.there.load(Relaxed).then(|| self.lease.lock().within)
         }
         async fn extend(&self, asked: Duration, fresh: bool) -> Result<bool> {
@@ -233,5 +238,31 @@ mod tests {
         watchdog.there.store(true, Relaxed);
         pass(10, Some(&pulse)).await;
         assert!(keeping.is_finished() && watchdog.lease.lock().until.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_agent_outlives_its_watchdog_and_does_not_wait_for_one_that_has_never_given_a_lease() {
+        let ((pulse, wheel), desk, watchdog) = (Pulse::new(), Arc::new(Desk::new(None)), Played::new(true));
+        let keeping = tokio::spawn(keep(desk.clone(), watchdog.clone(), wheel, watch::channel(false).0));
+        pass(30, Some(&pulse)).await;
+        watchdog.there.store(false, Relaxed);
+        pass(40, Some(&pulse)).await;
+        assert!(watchdog.is_over() && !keeping.is_finished(), "it looks after the guests that are there");
+        let asked = watchdog.asked.load(Relaxed);
+        pass(100, Some(&pulse)).await;
+        let more = watchdog.asked.load(Relaxed) - asked;
+        assert!((10..=25).contains(&more), "it looks for the watchdog every five seconds, and did {more} times");
+        watchdog.there.store(true, Relaxed);
+        pass(10, Some(&pulse)).await;
+        assert!(keeping.is_finished(), "what it knows is from before the gap");
+
+        let ((pulse, wheel), watchdog, (may_ask, asks)) = (Pulse::new(), Played::new(true), watch::channel(false));
+        desk.with(|papers| papers.down = true);
+        let keeping = tokio::spawn(keep(desk, watchdog.clone(), wheel, may_ask));
+        pass(10, Some(&pulse)).await;
+        assert!(!*asks.borrow() && !keeping.is_finished());
+        watchdog.there.store(false, Relaxed);
+        pass(10, Some(&pulse)).await;
+        assert!(keeping.is_finished(), "the next one asks without it");
     }
 }

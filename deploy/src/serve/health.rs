@@ -8,7 +8,7 @@ use std::sync::Arc;
 /// The process answers at its own address, as others would ask it, and knows whose tokens to trust.
 pub(super) fn check(address: &str, credential: &Credential, tls: &Tls, verifier: Arc<Verifier>) -> Result<Check> {
     let role = credential.role().uri(credential.site());
-    let reach = Reach { tls: Some(tls.expecting(&role)), site: None, registry_tls: None, ..Reach::default() };
+    let reach = Reach { tls: Some(tls.expecting(&role)), ..Reach::default() };
     let http = Arc::new(Http::everything_at(&Place::Listed(vec![address.to_owned()]), &reach)?);
     let stores = Arc::new(Stores::default());
     Ok(Arc::new(move || {

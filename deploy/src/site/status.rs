@@ -173,7 +173,7 @@ async fn process(service: Service, found: Found, credential: &Credential, tls: &
 /// Only who proves to be that service is believed.
 async fn ask(service: Service, address: String, credential: &Credential, tls: &Tls) -> Result<Status> {
     let role = SiteRole::Service(service).uri(credential.site());
-    let reach = Reach { tls: Some(tls.expecting(&role)), site: None, registry_tls: None, ..Reach::default() };
+    let reach = Reach { tls: Some(tls.expecting(&role)), ..Reach::default() };
     let http = Http::everything_at(&Place::Listed(vec![address]), &reach)?;
     let ctx = Context::client(Arc::default(), None).until(Instant::now() + PATIENCE);
     http.json(&ctx, "GET", "/status", None::<&()>).await

@@ -15,7 +15,7 @@ impl Scraper {
         let credential = Credential::load(&site.data().join("site/bus")).unwrap();
         let role = SiteRole::Service(service).uri(credential.site());
         let tls = cirro_client::Tls::site(credential.ca(), None).unwrap().expecting(&role);
-        let reach = Reach { tls: Some(tls), site: None, registry_tls: None, ..Reach::default() };
+        let reach = Reach { tls: Some(tls), ..Reach::default() };
         let place = Place::Listed(vec![site.address(service.name())]);
         Self { http: Http::everything_at(&place, &reach).unwrap() }
     }

@@ -7,6 +7,7 @@ use cirro_node_agent_core::{
     watchdog::Watchdog,
 };
 use std::{
+    io::ErrorKind,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -40,8 +41,7 @@ impl Watchdog for Link {
     }
     async fn within(&self) -> Option<Duration> {
         let mut open = self.open.lock().await;
-        // one that has gone is found out by reading: it says nothing unasked
-        if open.as_ref().is_some_and(|(stream, _)| !matches!(stream.try_read(&mut [0]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)) {
+        if open.as_ref().is_some_and(|(stream, _)| has_gone(stream)) {
             *open = None;
         }
         if open.is_none() {
@@ -60,6 +60,11 @@ impl Watchdog for Link {
         }
         told
     }
+}
+
+/// Found out by reading: it says nothing unasked.
+fn has_gone(stream: &UnixStream) -> bool {
+    !matches!(stream.try_read(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock)
 }
 
 async fn connect(at: &Path) -> std::io::Result<(UnixStream, Duration)> {
