@@ -1,11 +1,16 @@
 //! The watchdog as a process, with processes that are called as guests are.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed step fails the test")]
 
+use cirro_node_agent::watchdog::Link;
+use cirro_node_agent_core::watchdog::Watchdog;
 use rustix::time::{ClockId, clock_gettime};
 use std::{
     fs,
     io::{Read, Write},
-    os::unix::process::{CommandExt, ExitStatusExt},
+    os::unix::{
+        net::UnixStream,
+        process::{CommandExt, ExitStatusExt},
+    },
     path::Path,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     time::{Duration, Instant},
@@ -95,16 +100,23 @@ impl Host {
         self.0.path().join(name)
     }
     fn command(&self) -> Command {
+        self.command_within("5")
+    }
+    fn command_within(&self, seconds: &str) -> Command {
         let mut command = Command::new(AGENT);
-        command.args(["watchdog", "--within", "5", "--config"]).arg(self.path("agent.json"));
+        command.args(["watchdog", "--within", seconds, "--config"]).arg(self.path("agent.json"));
         command.arg("--daemon-pid-file").arg(self.path("daemon"));
         command
     }
     fn watchdog(&self) -> Process {
+        self.begin(self.command())
+    }
+    fn begin(&self, mut command: Command) -> Process {
         let socket = self.path("watchdog.sock");
         let _ = fs::remove_file(&socket);
-        let watchdog = Process(self.command().spawn().unwrap());
-        wait_until("the watchdog listens", || socket.exists());
+        let watchdog = Process(command.spawn().unwrap());
+        // the file is there a moment before anybody listens; this connection ends at once
+        wait_until("the watchdog listens", || UnixStream::connect(&socket).is_ok());
         watchdog
     }
     fn guest(&self) -> Process {
@@ -176,4 +188,23 @@ fn a_device_is_written_to_while_all_is_as_it_should_be() {
     wait_until("the device hears something", || heard() > 3);
     let missing = host.command().arg("--device").arg(host.path("nothing/there")).output();
     assert!(String::from_utf8_lossy(&missing.unwrap().stderr).contains("watchdog"));
+}
+
+/// It is long enough not to end here: the watchdog would end who has connected, which is this test.
+#[tokio::test]
+async fn an_agent_finds_its_watchdog_hands_leases_on_and_notices_that_it_has_gone() {
+    let (host, long) = (Host::new(), Duration::from_mins(5));
+    let link = Link::new(host.0.path());
+    assert_eq!(link.within().await, None, "there is none");
+    assert!(link.extend(link.now(), true).await.is_err());
+    let watchdog = host.begin(host.command_within("300"));
+    assert_eq!(link.within().await, Some(long));
+    assert!(!link.extend(link.now(), false).await.unwrap(), "whoever knows orders begins no tenure");
+    assert!(link.extend(link.now(), true).await.unwrap() && link.extend(link.now(), false).await.unwrap());
+    assert!(!link.extend(link.now() + long, false).await.unwrap(), "nothing was asked for in the future");
+    drop(watchdog);
+    assert_eq!(link.within().await, None, "it has gone");
+    let _again = host.begin(host.command_within("300"));
+    assert_eq!(link.within().await, Some(long));
+    assert!(link.extend(link.now(), false).await.unwrap(), "the tenure goes on");
 }
