@@ -2,7 +2,8 @@
 //! against a site of its own, with what each figure is made of beside it.
 //!
 //! `launch API TOKEN-FILE WHAT [COUNT]`: `plan` and `singles` launch COUNT instances, wait until all run and remove them,
-//! several times; `ahead` launches them once and leaves them, and waits for 99 of 100; `fill` launches COUNT in one plan and leaves them; `pages` lists, `busy` does so while COUNT are launched;
+//! several times; `churn` does so until it is ended; `ahead` launches them once and leaves them, and waits for 99 of 100;
+//! `fill` launches COUNT in one plan and leaves them; `pages` lists, `busy` does so and says that it was while others launched;
 //! `floor` measures the bare parts.
 //! The image `demo`, the flavor `small` and nodes that are ready have to be there.
 
@@ -67,16 +68,17 @@ async fn main() -> Result<(), Failed> {
     let (api, token, what, count) = match &given[..] {
         [api, token, what] => (api, token, what, 1000),
         [api, token, what, count] => (api, token, what, count.parse()?),
-        _ => return Err("say launch API TOKEN-FILE plan|singles|ahead|fill|pages|busy|floor [COUNT]".into()),
+        _ => return Err("say launch API TOKEN-FILE plan|singles|ahead|fill|pages|busy|churn|floor [COUNT]".into()),
     };
-    let site = Arc::new(Site::find(api, std::fs::read_to_string(token)?.trim()).await?);
+    let site = Site::find(api, std::fs::read_to_string(token)?.trim()).await?;
     match what.as_str() {
         "plan" => site.plans(count).await,
         "singles" => site.singles(count).await,
         "ahead" => site.ahead(count).await,
         "fill" => site.fill(count).await,
         "pages" => site.pages("quiet", PAGES).await,
-        "busy" => site.busy(count).await,
+        "busy" => site.pages("busy", PAGES).await,
+        "churn" => site.churn(count).await,
         "floor" => site.floor(count).await,
         other => Err(format!("there is nothing called {other}").into()),
     }
@@ -299,18 +301,11 @@ impl Site {
         Ok(())
     }
 
-    /// Pages while instances are launched and removed, again and again.
-    async fn busy(self: Arc<Self>, count: i64) -> Result<(), Failed> {
-        let site = self.clone();
-        let launches = tokio::spawn(async move {
-            loop {
-                let (plan, ..) = site.launch(count).await?;
-                site.undo(plan).await?;
-            }
-        });
-        tokio::select! {
-            pages = self.pages("busy", PAGES) => pages,
-            failed = launches => failed?,
+    /// Instances are launched and removed, again and again.
+    async fn churn(&self, count: i64) -> Result<(), Failed> {
+        loop {
+            let (plan, ..) = self.launch(count).await?;
+            self.undo(plan).await?;
         }
     }
 

@@ -29,6 +29,8 @@ impl WeakFeed {
 
 struct Inner {
     epoch: AtomicI64,
+    /// The largest sequence that is known to be written, of a SQLite database.
+    end: AtomicI64,
     /// Counts commits of this process; another process's are found by looking again.
     commits: watch::Sender<u64>,
     /// Counts those of them that enqueued a job, and those of other processes that were heard of.
@@ -79,6 +81,7 @@ impl Feed {
         };
         Ok(Self(Arc::new(Inner {
             epoch: AtomicI64::new(epoch),
+            end: AtomicI64::new(0),
             commits: watch::Sender::new(0),
             jobs: watch::Sender::new(0),
         })))
@@ -102,6 +105,15 @@ impl Feed {
             tracing::warn!(epoch, "feed.put_back: the database was put back to an earlier state; a new epoch begins");
         }
         Ok(beyond)
+    }
+    /// Whether it is known, without a query, that this position has been written. Not for PostgreSQL, whose positions are no single
+    /// numbers.
+    pub(crate) fn has_been_at(&self, position: Position) -> bool {
+        position.epoch == self.epoch() && position.sequence <= self.0.end.load(Ordering::Acquire)
+    }
+    /// Remembers an end that was read outside of any change: what is not committed may not be written after all.
+    pub(crate) fn was_at(&self, end: Position) {
+        self.0.end.fetch_max(end.sequence, Ordering::Release);
     }
     /// The same, without keeping it alive.
     pub(crate) fn weak(&self) -> WeakFeed {

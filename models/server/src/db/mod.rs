@@ -191,8 +191,12 @@ impl Database {
             // PostgreSQL's end is what every running transaction lies behind, so only a whole epoch's lead is proof there
             return Ok(());
         }
+        if self.0.feed.has_been_at(position) {
+            return Ok(());
+        }
         let feed = self.0.feed.clone();
         let end = self.read(move |c| feed.end(c)).await?;
+        self.0.feed.was_at(end);
         if position.epoch != end.epoch || position <= end {
             return Ok(());
         }

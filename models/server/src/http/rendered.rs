@@ -39,7 +39,8 @@ struct Link(Service, &'static str, uuid::Uuid);
 impl Serialize for Link {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self(service, path, id) = self;
-        serializer.collect_str(&format_args!("/{}/v1/{path}/{id}", service.name()))
+        // at once: piece by piece each is looked through for what must be escaped
+        serializer.serialize_str(&format!("/{}/v1/{path}/{id}", service.name()))
     }
 }
 

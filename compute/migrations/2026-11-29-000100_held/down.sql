@@ -1,0 +1,2 @@
+DROP INDEX instance_node;
+CREATE INDEX instance_node ON instance (node_id, id);
