@@ -40,8 +40,7 @@ impl fmt::Display for Timestamp {
 }
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // at once: piece by piece each is looked through for what must be escaped
-        serializer.serialize_str(&self.to_string())
+        serializer.collect_str(self)
     }
 }
 impl<'de> Deserialize<'de> for Timestamp {

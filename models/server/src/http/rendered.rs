@@ -39,8 +39,7 @@ struct Link(Service, &'static str, uuid::Uuid);
 impl Serialize for Link {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self(service, path, id) = self;
-        // at once: piece by piece each is looked through for what must be escaped
-        serializer.serialize_str(&format!("/{}/v1/{path}/{id}", service.name()))
+        serializer.collect_str(&format_args!("/{}/v1/{path}/{id}", service.name()))
     }
 }
 
