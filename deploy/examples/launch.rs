@@ -2,7 +2,7 @@
 //! against a site of its own, with what each figure is made of beside it.
 //!
 //! `launch API TOKEN-FILE WHAT [COUNT]`: `plan` and `singles` launch COUNT instances, wait until all run and remove them,
-//! several times; `churn` does so until it is ended; `ahead` launches them once and leaves them, and waits for 99 of 100;
+//! several times; `once` does so one time, `churn` until it is ended; `ahead` launches them once and leaves them, and waits for 99 of 100;
 //! `fill` launches COUNT in one plan and leaves them; `pages` lists, `busy` does so and says that it was while others launched;
 //! `floor` measures the bare parts.
 //! The image `demo`, the flavor `small` and nodes that are ready have to be there.
@@ -48,7 +48,7 @@ const AT_ONCE: usize = 16;
 const LIMIT: Duration = Duration::from_mins(10);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(20);
-/// Pages that are asked for, of each kind.
+/// Pages that are asked for in a round, of each kind.
 const PAGES: usize = 500;
 /// Items of a page.
 const ITEMS: i64 = 100;
@@ -68,11 +68,12 @@ async fn main() -> Result<(), Failed> {
     let (api, token, what, count) = match &given[..] {
         [api, token, what] => (api, token, what, 1000),
         [api, token, what, count] => (api, token, what, count.parse()?),
-        _ => return Err("say launch API TOKEN-FILE plan|singles|ahead|fill|pages|busy|churn|floor [COUNT]".into()),
+        _ => return Err("say launch API TOKEN-FILE plan|once|singles|ahead|fill|pages|busy|churn|floor [COUNT]".into()),
     };
     let site = Site::find(api, std::fs::read_to_string(token)?.trim()).await?;
     match what.as_str() {
-        "plan" => site.plans(count).await,
+        "plan" => site.plans(count, ROUNDS).await,
+        "once" => site.plans(count, 1).await,
         "singles" => site.singles(count).await,
         "ahead" => site.ahead(count).await,
         "fill" => site.fill(count).await,
@@ -181,9 +182,9 @@ impl Site {
         self.until(plan, &PlanStatus::Undone).await
     }
 
-    async fn plans(&self, count: i64) -> Result<(), Failed> {
+    async fn plans(&self, count: i64, rounds: usize) -> Result<(), Failed> {
         let (mut answered, mut ran) = (Vec::new(), Vec::new());
-        for _ in 0..ROUNDS {
+        for _ in 0..rounds {
             let (plan, answer, all) = self.launch(count).await?;
             eprintln!("launch: {count} in one request: answered after {answer:.0} ms, all ran after {all:.0} ms");
             answered.push(answer);
@@ -276,29 +277,47 @@ impl Site {
         Ok(())
     }
 
-    /// The time that 99 of 100 pages take: by project, by state, and by node.
+    /// The time that half, and 99 of 100, of the pages of a round take, by project, by state, and by node; of several rounds the
+    /// median of each.
     async fn pages(&self, when: &str, pages: usize) -> Result<(), Failed> {
         let nodes = Node::list(&self.ctx(), &NodeFilter::default(), &Page::first(Page::MAX)).await?.items;
+        let nodes: Vec<_> = nodes.iter().map(|node| node.id).collect();
         let any = InstanceFilter::default();
-        for (name, mut filter) in [
+        let kinds = [
             ("project", InstanceFilter { project_id: Some(self.project), ..any.clone() }),
             ("state", InstanceFilter { status: Some(InstanceStatus::Running), ..any.clone() }),
             ("node", any),
-        ] {
-            let (mut took, mut after) = (Vec::with_capacity(pages), None);
-            for n in 0..pages {
-                if name == "node" {
-                    (filter.node_id, after) = (Some(nodes[n % nodes.len()].id), None);
-                }
-                let begun = Instant::now();
-                let page = Page { limit: Some(ITEMS), after };
-                after = Instance::list(&self.ctx(), &filter, &page).await?.next;
-                took.push(ms(begun));
+        ];
+        let mut rounds = kinds.each_ref().map(|_| (Vec::new(), Vec::new()));
+        for _ in 0..ROUNDS {
+            for ((name, filter), (half, most)) in kinds.iter().zip(&mut rounds) {
+                let took = self.round(filter, if *name == "node" { &nodes } else { &[] }, pages).await?;
+                half.push(took[took.len() / 2]);
+                most.push(took[took.len() * 99 / 100]);
             }
-            took.sort_unstable_by(f64::total_cmp);
-            println!("pages {when} {name} {:.2} {:.2}", took[took.len() / 2], took[took.len() * 99 / 100]);
+        }
+        for ((name, _), (half, most)) in kinds.iter().zip(rounds) {
+            let each: Vec<_> = most.iter().map(|ms| format!("{ms:.1}")).collect();
+            eprintln!("launch: pages by {name}, {when}: 99 of 100 within {} ms", each.join(", "));
+            println!("pages {when} {name} {:.2} {:.2}", median(half), median(most));
         }
         Ok(())
+    }
+
+    /// What each of these pages took, in milliseconds, sorted: one after the other, or the first one of each of these nodes in turn.
+    async fn round(&self, filter: &InstanceFilter, nodes: &[Id<Node>], pages: usize) -> Result<Vec<f64>, Failed> {
+        let (mut filter, mut took, mut after) = (filter.clone(), Vec::with_capacity(pages), None);
+        for n in 0..pages {
+            if !nodes.is_empty() {
+                (filter.node_id, after) = (Some(nodes[n % nodes.len()]), None);
+            }
+            let begun = Instant::now();
+            let page = Page { limit: Some(ITEMS), after };
+            after = Instance::list(&self.ctx(), &filter, &page).await?.next;
+            took.push(ms(begun));
+        }
+        took.sort_unstable_by(f64::total_cmp);
+        Ok(took)
     }
 
     /// Instances are launched and removed, again and again.

@@ -5,8 +5,8 @@ use cirro_models::{Error, Result};
 use std::{future::Future, num::NonZero, thread::available_parallelism};
 use tokio::runtime::{Builder, Runtime};
 
-/// How nice they are (setpriority(2)): each has a tenth of the weight of a thread that is not.
-const NICE: i32 = 10;
+/// How much nicer they are than others (nice(2)); no thread is nicer.
+const NICER: i32 = 19;
 
 /// They end, without waiting for what still runs there, when this is dropped.
 pub(super) struct Threads(Option<Runtime>);
@@ -20,7 +20,7 @@ impl Threads {
             .thread_name("simulated")
             .on_thread_start(|| {
                 // where that is refused they are threads like others
-                let _ = rustix::process::setpriority_process(None, NICE);
+                let _ = rustix::process::nice(NICER);
             })
             .enable_all()
             .build();

@@ -25,6 +25,9 @@ const GATHERED: usize = 128;
 const ATTEMPTS: usize = 100;
 /// How long a write may wait for its turn in a full queue.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How much nicer the writer is than the threads that answer and read (nice(2)), so with a tenth of their weight where all of them
+/// want a processor. It always has something to do while much is launched, and who asks for a page waits a moment for each of them.
+const NICER: i32 = 10;
 
 /// A write that waits: run it under a savepoint, and tell the outcome once the commit is durable.
 trait Write: Send {
@@ -110,6 +113,8 @@ impl Writer {
     ) -> Result<Self> {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let work = move || {
+            // where that is refused it is a thread like the others
+            let _ = rustix::process::nice(NICER);
             let telling = Telling { feed: &feed, commits: &commits, fuse: &fuse };
             work(connection, receiver, &caches, &telling);
         };

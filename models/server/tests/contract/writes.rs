@@ -10,7 +10,7 @@ use cirro_models::{
     model::{Model, Seed},
     sql::AnyConnection,
 };
-use cirro_server::Tx;
+use cirro_server::{OwnerContext, Tx, testkit::Backend};
 use diesel::{RunQueryDsl, sql_query, sql_types::Text};
 use futures_util::future::join_all;
 use proptest::{prelude::*, test_runner::TestRunner};
@@ -245,4 +245,14 @@ async fn a_query_that_panics_ends_no_thread_of_the_database() {
         assert_eq!(site.count::<Boat>().await, 0);
     })
     .await;
+}
+
+#[tokio::test]
+async fn the_writer_of_sqlite_gives_way_to_who_reads() {
+    let site = Site::open(Backend::Sqlite).await;
+    let nice = || rustix::process::getpriority_process(None).map_err(Error::internal);
+    let reader = site.compute.database().read(move |_| nice()).await.unwrap();
+    let writer = site.compute.own_context().write(move |_| nice()).await.unwrap();
+    // the kernel knows nothing nicer than 19
+    assert_eq!(writer, (reader + 10).min(19));
 }
