@@ -25,8 +25,9 @@ const GATHERED: usize = 128;
 const ATTEMPTS: usize = 100;
 /// How long a write may wait for its turn in a full queue.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How much nicer the writer is than the threads that answer and read (nice(2)), so with a tenth of their weight where all of them
-/// want a processor. It always has something to do while much is launched, and who asks for a page waits a moment for each of them.
+/// How much nicer the writer is than the threads that answer and read (nice(2)): where all of them want a processor it has a tenth of
+/// the weight of one of those. While much is launched it has half a processor's work, and whoever asks for a page would wait behind it.
+/// The price is that many readers slow it down: docs/performance.md has figures of both.
 const NICER: i32 = 10;
 
 /// A write that waits: run it under a savepoint, and tell the outcome once the commit is durable.
