@@ -40,7 +40,7 @@ impl Supervised {
 }
 
 /// Where the agent's binary is: beside this one, or where `CIRRO_NODE_AGENT` says.
-fn binary() -> Result<PathBuf> {
+pub(crate) fn binary() -> Result<PathBuf> {
     if let Some(given) = std::env::var_os("CIRRO_NODE_AGENT") {
         let given = PathBuf::from(given);
         if given.is_file() {
@@ -62,8 +62,7 @@ fn binary() -> Result<PathBuf> {
 }
 
 /// Makes this machine a node of the site, and starts its agent.
-pub(crate) async fn start(site: &Site, data: &Data, url: &str) -> Result<Supervised> {
-    let binary = binary()?;
+pub(crate) async fn start(site: &Site, data: &Data, url: &str, binary: PathBuf) -> Result<Supervised> {
     let guests = data.path("node");
     std::fs::create_dir_all(&guests)
         .map_err(|error| Error::unavailable(format!("{} can't be made ({error})", guests.display())))?;

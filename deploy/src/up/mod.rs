@@ -45,6 +45,8 @@ pub async fn run(
     ready: impl FnOnce(&str),
 ) -> Result<()> {
     options.check()?;
+    // before anything is begun that would have to be ended again
+    let agent = options.agent.then(agent::binary).transpose()?;
     let ledger = options.simulation.open_ledger().await?;
     let data = Data::open(&options.data)?;
     let machines = Arc::new(Machines::beside(fence(options.fence_command.clone())?));
@@ -73,7 +75,10 @@ pub async fn run(
     site.tend();
     let settings = settings(options.patience);
     let agents = simulated::start(&site, &url, options.simulation, &machines, settings, ledger).await?;
-    let agent = if options.agent { Some(agent::start(&site, &data, &url).await?) } else { None };
+    let agent = match agent {
+        Some(binary) => Some(agent::start(&site, &data, &url, binary).await?),
+        None => None,
+    };
     ready(&url);
 
     http::wait_for_the_end(false).await?;

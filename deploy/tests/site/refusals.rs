@@ -72,6 +72,7 @@ fn an_agent_that_is_not_there() {
         up.has_ended().then_some(())
     });
     says(&up.did(), 5, &[missing.to_str().unwrap(), "CIRRO_NODE_AGENT", "--no-agent"]);
+    assert!(!site.data().exists() && !site.profile().exists(), "nothing was begun");
 }
 
 #[test]
