@@ -277,47 +277,35 @@ impl Site {
         Ok(())
     }
 
-    /// The time that half, and 99 of 100, of the pages of a round take, by project, by state, and by node; of several rounds the
-    /// median of each.
+    /// The time that half, and 99 of 100, of all pages take, by project, by state, and by node. The three are asked for in turn, in
+    /// several rounds, so that what else the machine does falls on all of them.
     async fn pages(&self, when: &str, pages: usize) -> Result<(), Failed> {
         let nodes = Node::list(&self.ctx(), &NodeFilter::default(), &Page::first(Page::MAX)).await?.items;
-        let nodes: Vec<_> = nodes.iter().map(|node| node.id).collect();
         let any = InstanceFilter::default();
-        let kinds = [
-            ("project", InstanceFilter { project_id: Some(self.project), ..any.clone() }),
-            ("state", InstanceFilter { status: Some(InstanceStatus::Running), ..any.clone() }),
-            ("node", any),
+        let mut kinds = [
+            ("project", InstanceFilter { project_id: Some(self.project), ..any.clone() }, Vec::new()),
+            ("state", InstanceFilter { status: Some(InstanceStatus::Running), ..any.clone() }, Vec::new()),
+            ("node", any, Vec::new()),
         ];
-        let mut rounds = kinds.each_ref().map(|_| (Vec::new(), Vec::new()));
         for _ in 0..ROUNDS {
-            for ((name, filter), (half, most)) in kinds.iter().zip(&mut rounds) {
-                let took = self.round(filter, if *name == "node" { &nodes } else { &[] }, pages).await?;
-                half.push(took[took.len() / 2]);
-                most.push(took[took.len() * 99 / 100]);
+            for (name, filter, took) in &mut kinds {
+                let mut after = None;
+                for n in 0..pages {
+                    if *name == "node" {
+                        (filter.node_id, after) = (Some(nodes[n % nodes.len()].id), None);
+                    }
+                    let begun = Instant::now();
+                    let page = Page { limit: Some(ITEMS), after };
+                    after = Instance::list(&self.ctx(), filter, &page).await?.next;
+                    took.push(ms(begun));
+                }
             }
         }
-        for ((name, _), (half, most)) in kinds.iter().zip(rounds) {
-            let each: Vec<_> = most.iter().map(|ms| format!("{ms:.1}")).collect();
-            eprintln!("launch: pages by {name}, {when}: 99 of 100 within {} ms", each.join(", "));
-            println!("pages {when} {name} {:.2} {:.2}", median(half), median(most));
+        for (name, _, mut took) in kinds {
+            took.sort_unstable_by(f64::total_cmp);
+            println!("pages {when} {name} {:.2} {:.2}", took[took.len() / 2], took[took.len() * 99 / 100]);
         }
         Ok(())
-    }
-
-    /// What each of these pages took, in milliseconds, sorted: one after the other, or the first one of each of these nodes in turn.
-    async fn round(&self, filter: &InstanceFilter, nodes: &[Id<Node>], pages: usize) -> Result<Vec<f64>, Failed> {
-        let (mut filter, mut took, mut after) = (filter.clone(), Vec::with_capacity(pages), None);
-        for n in 0..pages {
-            if !nodes.is_empty() {
-                (filter.node_id, after) = (Some(nodes[n % nodes.len()]), None);
-            }
-            let begun = Instant::now();
-            let page = Page { limit: Some(ITEMS), after };
-            after = Instance::list(&self.ctx(), &filter, &page).await?.next;
-            took.push(ms(begun));
-        }
-        took.sort_unstable_by(f64::total_cmp);
-        Ok(took)
     }
 
     /// Instances are launched and removed, again and again.
